@@ -1,0 +1,4 @@
+//! jq programs, compiled once.
+
+#[derive(Debug)]
+pub struct Program;

@@ -1,0 +1,23 @@
+//! What one record does to one entity: the unit in which generations are changed.
+
+use super::key::Key;
+use super::order::Order;
+use super::row::Row;
+use super::time::Millis;
+
+/// What a record of a stream makes of one entity. `owner` is the record's key in its stream; the rows that
+/// it makes belong to it, so that a row which a newer state of the record no longer has goes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordChange {
+    pub owner: Key,
+    pub effect: Effect,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The record as of `order` has these rows. `complete` is false when one of its rows was rejected: an
+    /// incomplete listing hides nothing.
+    Upsert { order: Order, rows: Vec<Row>, complete: bool },
+    /// The provider says that the record is gone.
+    Delete { provider: Option<i64>, stated: Millis },
+}

@@ -1,0 +1,102 @@
+//! A normalized row: its key and its values in the order of the schema's fields.
+//!
+//! Always holds: equal values give equal hashes on every machine and in every version of Teal, because
+//! hashes are stored and compared across generations.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::key::Key;
+use super::schema::Schema;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// Strings, dates and timestamps; the schema says which.
+    Text(String),
+    /// A `json` field. Never a bare null, boolean, number or string inside another variant's place.
+    Json(serde_json::Value),
+}
+
+/// First eight bytes of the SHA-256 over a row's values. Sums of them (wrapping) check whole generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RowHash(pub u64);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub key: Key,
+    pub values: Vec<Value>,
+}
+
+impl Row {
+    #[must_use]
+    pub fn hash(&self) -> RowHash {
+        let mut hasher = Sha256::new();
+        hasher.update(self.key.encode());
+        for value in &self.values {
+            match value {
+                Value::Null => hasher.update([0]),
+                Value::Bool(b) => hasher.update([1, u8::from(*b)]),
+                Value::Int(i) => {
+                    hasher.update([2]);
+                    hasher.update(i.to_be_bytes());
+                }
+                Value::Float(x) => {
+                    hasher.update([3]);
+                    hasher.update(x.to_bits().to_be_bytes());
+                }
+                Value::Text(text) => {
+                    hasher.update([4]);
+                    hasher.update((text.len() as u64).to_be_bytes());
+                    hasher.update(text);
+                }
+                Value::Json(json) => {
+                    let text = json.to_string();
+                    hasher.update([5]);
+                    hasher.update((text.len() as u64).to_be_bytes());
+                    hasher.update(text);
+                }
+            }
+        }
+        RowHash(first_eight(&hasher.finalize()))
+    }
+
+    /// The row as readers see it.
+    #[must_use]
+    pub fn to_json(&self, schema: &Schema) -> serde_json::Value {
+        let object = schema.fields.iter().zip(&self.values).map(|(field, value)| (field.name.clone(), value.to_json()));
+        serde_json::Value::Object(object.collect())
+    }
+}
+
+impl Value {
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(b) => (*b).into(),
+            Self::Int(i) => (*i).into(),
+            Self::Float(x) => (*x).into(),
+            Self::Text(text) => text.clone().into(),
+            Self::Json(json) => json.clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+/// The short form of a SHA-256 that rows and orders carry.
+#[must_use]
+pub fn first_eight(digest: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(eight)
+}

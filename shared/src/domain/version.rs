@@ -1,0 +1,126 @@
+//! Generations, the versions that name them, and the pointer that names the version people read.
+//!
+//! Always holds: a generation's number is the number of the version it was built for, so `talents_v7` is
+//! what version 7 built and every later version that left talents alone shares it. Version 0 is made when
+//! the system is first opened: empty generations, so that readers and changes have a place from the start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{ConfigHash, EntityName, Fence, RunId, SourceId};
+use super::time::Millis;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub u32);
+
+impl Version {
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GenerationId {
+    pub entity: EntityName,
+    pub number: u32,
+}
+
+impl GenerationId {
+    #[must_use]
+    pub fn new(entity: &EntityName, version: Version) -> Self {
+        Self { entity: entity.clone(), number: version.0 }
+    }
+}
+
+/// Also the name of its table where generations are tables.
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_v{}", self.entity, self.number)
+    }
+}
+
+/// What a generation was made from; enough to make it again (P13).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    pub id: GenerationId,
+    pub source: SourceId,
+    /// The configuration whose mapping and schema it follows, for as long as it lives.
+    pub config: ConfigHash,
+    /// Upserts stated before it are superseded by the complete listing that started then.
+    pub floor: Millis,
+    /// The run whose page slots are its complete listing; `None` for the empty generations of version 0.
+    pub listing: Option<RunId>,
+    /// First entry of the source's change log that may not be in the listing.
+    pub since: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionState {
+    Building,
+    /// Built and verified, waiting for somebody to switch to it.
+    Ready,
+    Active,
+    /// Was active, can be rolled back to.
+    Previous,
+    /// Its own generations are gone or going.
+    Retired,
+    /// Never became visible.
+    Dropped,
+}
+
+/// Names, per entity, the generation that a version shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: Version,
+    pub state: VersionState,
+    pub generations: BTreeMap<EntityName, u32>,
+    pub run: Option<RunId>,
+    pub created: Millis,
+    /// The last time that it became active.
+    #[serde(default)]
+    pub activated: Option<Millis>,
+    /// The last time that it ceased to be active.
+    #[serde(default)]
+    pub deactivated: Option<Millis>,
+    /// Per source, the change-log entry up to which its own closed generations have everything applied.
+    /// Set when it ceases to be active; rolling back replays from there.
+    #[serde(default)]
+    pub applied: BTreeMap<String, u64>,
+    /// Per `source#stream`, the cursor that its data stands at. Set when it ceases to be active.
+    #[serde(default)]
+    pub cursors: BTreeMap<String, serde_json::Value>,
+}
+
+impl Manifest {
+    pub fn generation_ids(&self) -> impl Iterator<Item = GenerationId> + '_ {
+        self.generations.iter().map(|(entity, number)| GenerationId { entity: entity.clone(), number: *number })
+    }
+}
+
+/// The one item that names the active version. Carries what a reader needs, so that one read is enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointer {
+    pub version: Version,
+    pub previous: Option<Version>,
+    pub generations: BTreeMap<EntityName, u32>,
+    pub fence: Fence,
+    pub at: Millis,
+}
+
+impl Pointer {
+    #[must_use]
+    pub fn generation(&self, entity: &EntityName) -> Option<GenerationId> {
+        self.generations.get(entity).map(|number| GenerationId { entity: entity.clone(), number: *number })
+    }
+}

@@ -1,0 +1,43 @@
+//! Whole objects by key: raw answers, deliveries, configurations.
+//!
+//! Always holds: an object that was put is durable before `put` returns, and never changes; readers see it
+//! at once. Keys are printable ASCII of at most 900 bytes with `/` between their parts, no part `.` or `..`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::fault::Fault;
+
+#[async_trait]
+pub trait BlobReader: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Bytes, BlobError>;
+
+    /// Keys that start with `prefix`, in byte order, after `after` (exclusive), at most `limit`.
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError>;
+}
+
+#[async_trait]
+pub trait BlobWriter: Send + Sync {
+    /// Puts the object unless one of that key is there; says which. The first put wins.
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Put, BlobError>;
+}
+
+#[async_trait]
+pub trait BlobAdmin: Send + Sync {
+    /// Deleting what is not there is no error.
+    async fn delete(&self, key: &str) -> Result<(), BlobError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Stored,
+    WasThere,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error("there is no object '{0}'")]
+    Missing(String),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}

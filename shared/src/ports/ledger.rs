@@ -1,0 +1,115 @@
+//! Sync metadata: pointer, manifests, runs, slots, cursors, leases, limits, the change log. A map from
+//! (part, sort) to a small JSON value; which items exist is the pipeline's business (`pipeline::ledger`).
+//!
+//! Always holds: a transaction happens whole or not at all, and is durable when it returns; every item has
+//! a revision that grows with each write; every read is strongly consistent.
+//!
+//! One item has a consequence beyond the ledger: an adapter that keeps views of the active version
+//! repoints them in the transaction that writes [`pointer_key`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::fault::Fault;
+
+/// Most writes that one transaction may hold.
+pub const MAX_WRITES: usize = 100;
+
+/// Where the pointer is. Here, not with the other keys, because adapters must know it.
+#[must_use]
+pub fn pointer_key() -> ItemKey {
+    ItemKey::new("system", "pointer")
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemKey {
+    /// Items of one part are listed together, in byte order of `sort`.
+    pub part: String,
+    pub sort: String,
+}
+
+impl ItemKey {
+    pub fn new(part: impl Into<String>, sort: impl Into<String>) -> Self {
+        Self { part: part.into(), sort: sort.into() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    pub key: ItemKey,
+    pub value: Value,
+    /// Grows with every write of the item.
+    pub revision: u64,
+    /// A number that the last writer chose, such as its fence; 0 when it chose none.
+    pub mark: u64,
+}
+
+/// All conditional writes go through one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    None,
+    Absent,
+    /// The item is there and has this revision.
+    Matches(u64),
+    /// No item is there whose mark is greater: how a stale fence is refused.
+    NoneNewer(u64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    Put {
+        key: ItemKey,
+        value: Value,
+        mark: u64,
+        when: Precondition,
+    },
+    Delete {
+        key: ItemKey,
+        when: Precondition,
+    },
+    /// Writes nothing; the transaction happens only if the condition holds.
+    Check {
+        key: ItemKey,
+        when: Precondition,
+    },
+    /// Adds to the named numbers of an item that is an object of numbers; makes it where it is missing.
+    Add {
+        key: ItemKey,
+        numbers: BTreeMap<String, i64>,
+    },
+}
+
+impl Write {
+    #[must_use]
+    pub fn key(&self) -> &ItemKey {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Check { key, .. } | Self::Add { key, .. } => key,
+        }
+    }
+}
+
+#[async_trait]
+pub trait LedgerReader: Send + Sync {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError>;
+
+    /// Items of `part` whose sort starts with `prefix`, in byte order, after `after` (exclusive), at most `limit`.
+    async fn list(&self, part: &str, prefix: &str, after: Option<&str>, limit: usize)
+    -> Result<Vec<Item>, LedgerError>;
+}
+
+#[async_trait]
+pub trait Ledger: LedgerReader {
+    /// All writes or none. At most [`MAX_WRITES`], no key twice.
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The write at this position of the transaction found its precondition not met; nothing was written.
+    #[error("'{}/{}' is not as expected: somebody else wrote it first", .key.part, .key.sort)]
+    Refused { index: usize, key: ItemKey },
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
