@@ -88,6 +88,14 @@ pub struct Rule {
     pub action: Action,
 }
 
+impl Rule {
+    /// A program that fails, or gives anything but `true`, says no.
+    #[must_use]
+    pub fn applies(&self, body: &Json) -> bool {
+        self.when.as_ref().is_none_or(|when| when.run(body, 1).is_ok_and(|out| out == [Json::Bool(true)]))
+    }
+}
+
 #[derive(Debug)]
 pub enum Action {
     Sync {

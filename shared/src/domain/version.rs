@@ -93,10 +93,10 @@ pub struct Manifest {
     /// The last time that it ceased to be active.
     #[serde(default)]
     pub deactivated: Option<Millis>,
-    /// Per source, the change-log entry up to which its own closed generations have everything applied.
-    /// Set when it ceases to be active; rolling back replays from there.
+    /// Per source, the change-log number up to which its own generations had everything replayed while they
+    /// were built.
     #[serde(default)]
-    pub applied: BTreeMap<String, u64>,
+    pub replayed: BTreeMap<String, u64>,
     /// Per `source#stream`, the cursor that its data stands at. Set when it ceases to be active.
     #[serde(default)]
     pub cursors: BTreeMap<String, serde_json::Value>,

@@ -1,1 +1,23 @@
-//! placeholder
+//! The stages, and what they share. Each takes ports and nothing else: no environment, no wall clock, no
+//! task of its own.
+//!
+//! ```text
+//! webhook ─┐                         ┌─► serve
+//!          ├─► transform ─► entities ┤
+//! poll ────┘        └─► switch ──────┘      admin, upkeep
+//! ```
+
+pub mod admin;
+pub mod changelog;
+pub mod error;
+pub mod lease;
+pub mod ledger;
+pub mod limits;
+pub mod poll;
+pub mod switch;
+pub mod systems;
+pub mod transform;
+pub mod upkeep;
+
+pub use error::StageError;
+pub use systems::{Loaded, Systems};

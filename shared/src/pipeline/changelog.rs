@@ -1,0 +1,116 @@
+//! The change log of a source: every raw object that changed it outside a complete listing, numbered.
+//!
+//! A generation is its complete listing plus the entries from its `since` on, under its mapping. That one
+//! sentence is catch-up, rollback and rebuild: each replays entries into a generation that lacks them.
+//!
+//! Always holds: an entry is in the log before it is applied to any generation, each raw object once. So
+//! whatever reached the active version before its gates closed is in the log when the switch reads it.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StageError;
+use super::ledger::{self, Stored};
+use crate::domain::{Millis, RawKey, SourceId};
+use crate::ports::{Ledger, LedgerReader, Precondition};
+
+/// How far a sender's clock may differ from ours, and how long an entry may wait to be applied. Replays start
+/// this long before the moment that they are about.
+pub const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_secs(900);
+
+/// After this time an entry that is applied only now is entered again. Less than [`CLOCK_SKEW`].
+const LATE: std::time::Duration = std::time::Duration::from_secs(600);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    at: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub raw: RawKey,
+    pub at: Millis,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    next: u64,
+}
+
+/// Adds a raw object unless it is there. Returns once it is durable. One that was added long ago and is only
+/// now applied (redriven from the dead letters, say) gets a new number: so everything that was applied after
+/// some time has an entry that is not much older than it, and a rollback need not replay the whole log.
+pub async fn append(ledger: &dyn Ledger, source: &SourceId, raw: &RawKey, now: Millis) -> Result<(), StageError> {
+    let key = ledger::seen_key(source, raw);
+    // Every refusal means that somebody else made progress; the bound only keeps a broken store from
+    // holding the caller for ever.
+    for _ in 0..1000 {
+        let seen: Option<Stored<Seen>> = ledger::read(ledger, &key).await?;
+        if seen.as_ref().is_some_and(|s| now.since(s.value.at) < LATE) {
+            return Ok(());
+        }
+        let head: Option<Stored<Head>> = ledger::read(ledger, &ledger::log_head_key(source)).await?;
+        let number = head.as_ref().map_or(0, |h| h.value.next);
+        let entry = LogEntry { raw: raw.clone(), at: now };
+        let writes = vec![
+            ledger::put(ledger::log_head_key(source), &Head { next: number + 1 }, ledger::unchanged(head.as_ref())),
+            ledger::put(ledger::log_key(source, number), &entry, Precondition::Absent),
+            ledger::put(key.clone(), &Seen { at: now }, ledger::unchanged(seen.as_ref())),
+        ];
+        match ledger.transact(writes).await {
+            Ok(()) => return Ok(()),
+            Err(error) if ledger::was_refused(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StageError::Busy(format!("the change log of '{source}' is written by too many at once")))
+}
+
+/// When a raw object was last entered; `None` when it is not in the log.
+pub async fn entered_at(
+    ledger: &dyn LedgerReader,
+    source: &SourceId,
+    raw: &RawKey,
+) -> Result<Option<Millis>, StageError> {
+    let seen: Option<Stored<Seen>> = ledger::read(ledger, &ledger::seen_key(source, raw)).await?;
+    Ok(seen.map(|s| s.value.at))
+}
+
+/// The number that the next entry will get.
+pub async fn end(ledger: &dyn LedgerReader, source: &SourceId) -> Result<u64, StageError> {
+    let head: Option<Stored<Head>> = ledger::read(ledger, &ledger::log_head_key(source)).await?;
+    Ok(head.map_or(0, |h| h.value.next))
+}
+
+/// Entries from number `from` on, at most `limit`, with their numbers.
+pub async fn entries(
+    ledger: &dyn LedgerReader,
+    source: &SourceId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<(u64, LogEntry)>, StageError> {
+    let after = from.checked_sub(1).map(|n| ledger::log_key(source, n).sort);
+    let items = ledger.list(&ledger::log_part(source), "", after.as_deref(), limit).await?;
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        let number = item.key.sort.parse().map_err(|_| {
+            StageError::Impossible(format!("'{}' is no number of a change log entry", item.key.sort))
+        })?;
+        out.push((number, ledger::understand(&item.key, item.value)?));
+    }
+    Ok(out)
+}
+
+/// The number of the first entry that is not older than `time`: by halving, so that a log of any length
+/// costs few reads. Entries that were pruned count as older.
+pub async fn first_since(ledger: &dyn LedgerReader, source: &SourceId, time: Millis) -> Result<u64, StageError> {
+    let (mut low, mut high) = (0, end(ledger, source).await?);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry: Option<Stored<LogEntry>> = ledger::read(ledger, &ledger::log_key(source, middle)).await?;
+        match entry {
+            Some(entry) if entry.value.at >= time => high = middle,
+            _ => low = middle + 1,
+        }
+    }
+    Ok(low)
+}

@@ -1,0 +1,41 @@
+//! What can go wrong inside a stage, gathered from the ports. What then happens to the message is decided
+//! in one place, `disposition`.
+
+use crate::config::model::SecretName;
+use crate::domain::raw::BadRaw;
+use crate::domain::{ConfigHash, RunId, SourceName, Version};
+use crate::ports::{BlobError, ConnectorError, EntitiesError, Fault, LedgerError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Entities(#[from] EntitiesError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Raw(#[from] BadRaw),
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// Somebody else works on it now. Not an error of the work: come back later.
+    #[error("{0}")]
+    Busy(String),
+    #[error("configuration {hash} can't be loaded: {why}")]
+    Config { hash: ConfigHash, why: String },
+    #[error("there is no configuration yet; deploy one first")]
+    NoConfig,
+    #[error("there is no source '{0}' in teal.yaml")]
+    NoSource(SourceName),
+    #[error("there is no secret '{0}'; set it and try again", name = .0.0)]
+    NoSecret(SecretName),
+    #[error("there is no run '{0}'")]
+    NoRun(RunId),
+    #[error("there is no version {0}")]
+    NoVersion(Version),
+    /// What was asked for can't be done, and says what can.
+    #[error("{0}")]
+    Impossible(String),
+}

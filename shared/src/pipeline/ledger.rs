@@ -1,0 +1,363 @@
+//! Which items the ledger holds: their keys, their types, and reading and writing them typed.
+//!
+//! Layout, `part` / `sort`:
+//!
+//! ```text
+//! system              pointer                          Pointer: the active version
+//!                     config                           the configuration in force
+//!                     building                         the one version that is being built
+//!                     numbers                          last version and last fence given out
+//!                     switch                           lease of whoever moves the pointer
+//! version             {n:08}                           Manifest
+//! generation          {entity}#{n:08}                  Generation
+//! run                 {run}                            Run
+//! run#{run}           stream#{source}#{stream}         StreamProgress
+//!                     slot#{source}#{stream}#{k:08}    Slot: the page that counts
+//!                     done#{source}#{stream}#{k:08}    that page is applied
+//!                     counts                           numbers of domain::Counts
+//!                     settling                         how far verification and catch-up are
+//! source#{source}     lease                            who syncs it now
+//!                     limit                            when the next request may go out
+//!                     next                             a sync that waits for the lease
+//!                     cursor#{stream}                  where the next incremental run starts
+//!                     log                              next number of its change log
+//! log#{source}        {n:012}                          LogEntry
+//! seen#{source}       {raw}                            when it was entered in the change log
+//! reject              {raw}#{entity}#{record:06}#{n}   Reject
+//! audit               {time}#{nonce}                   who did what
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::domain::{
+    ConfigHash, Counts, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject, Run, RunId,
+    SourceId, StreamName, Version,
+};
+use crate::ports::fault::FaultKind;
+use crate::ports::ledger::{ItemKey, LedgerReader, Precondition, Write, pointer_key};
+use crate::ports::{Fault, LedgerError};
+
+/// An item read and understood.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    pub value: T,
+    pub revision: u64,
+    pub mark: u64,
+}
+
+pub async fn read<T: DeserializeOwned>(
+    ledger: &dyn LedgerReader,
+    key: &ItemKey,
+) -> Result<Option<Stored<T>>, LedgerError> {
+    let Some(item) = ledger.get(key).await? else { return Ok(None) };
+    Ok(Some(Stored { value: understand(key, item.value)?, revision: item.revision, mark: item.mark }))
+}
+
+pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: Json) -> Result<T, LedgerError> {
+    serde_json::from_value(value).map_err(|error| {
+        let what = format!("ledger item '{}/{}' is not as this version of Teal writes it", key.part, key.sort);
+        LedgerError::Fault(Fault::new(FaultKind::Permanent, what).because(error))
+    })
+}
+
+/// Every item of a part whose sort starts with `prefix`, read a page at a time.
+pub async fn read_all<T: DeserializeOwned>(
+    ledger: &dyn LedgerReader,
+    part: &str,
+    prefix: &str,
+) -> Result<Vec<(String, T)>, LedgerError> {
+    let mut out: Vec<(String, T)> = Vec::new();
+    loop {
+        let items = ledger.list(part, prefix, out.last().map(|(sort, _)| sort.as_str()), PAGE).await?;
+        let last = items.len() < PAGE;
+        for item in items {
+            let value = understand(&item.key, item.value)?;
+            out.push((item.key.sort, value));
+        }
+        if last {
+            return Ok(out);
+        }
+    }
+}
+
+/// Items asked for at once.
+pub const PAGE: usize = 500;
+
+pub fn put<T: Serialize>(key: ItemKey, value: &T, when: Precondition) -> Write {
+    put_marked(key, value, 0, when)
+}
+
+pub fn put_marked<T: Serialize>(key: ItemKey, value: &T, mark: u64, when: Precondition) -> Write {
+    let value = serde_json::to_value(value).expect("ledger types have only string keys");
+    Write::Put { key, value, mark, when }
+}
+
+/// The precondition that nothing has changed since `stored` was read.
+#[must_use]
+pub fn unchanged<T>(stored: Option<&Stored<T>>) -> Precondition {
+    stored.map_or(Precondition::Absent, |s| Precondition::Matches(s.revision))
+}
+
+/// Refuses the whole transaction when somebody newer than `fence` has taken the lease.
+#[must_use]
+pub fn fenced(lease: ItemKey, fence: Fence) -> Write {
+    Write::Check { key: lease, when: Precondition::NoneNewer(fence.0) }
+}
+
+#[must_use]
+pub fn was_refused(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Refused { .. })
+}
+
+// ---- types of items ------------------------------------------------------------------------------
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigItem {
+    pub hash: ConfigHash,
+    pub at: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Building {
+    pub version: Version,
+    pub run: RunId,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    pub version: Version,
+    pub fence: Fence,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamProgress {
+    /// Where the next page is asked for; `None` before the first.
+    pub position: Option<Json>,
+    /// Pages stored so far.
+    pub slots: u64,
+    pub ended: bool,
+    /// What the complete listing leaves for the next incremental run.
+    pub cursor: Option<Json>,
+    /// For finding a listing that goes in circles: a position, and after how many pages to take a new one.
+    #[serde(default)]
+    pub anchor: Option<Json>,
+    #[serde(default)]
+    pub anchor_at: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    pub raw: RawKey,
+}
+
+/// A sync that was asked for while another one ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextSync {
+    pub mode: Mode,
+    pub cause: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    pub at: Millis,
+    pub who: String,
+    pub what: String,
+}
+
+// ---- keys ----------------------------------------------------------------------------------------
+
+pub const SYSTEM: &str = "system";
+pub const VERSION: &str = "version";
+pub const GENERATION: &str = "generation";
+pub const RUN: &str = "run";
+pub const REJECT: &str = "reject";
+pub const AUDIT: &str = "audit";
+
+#[must_use]
+pub fn config_key() -> ItemKey {
+    ItemKey::new(SYSTEM, "config")
+}
+
+#[must_use]
+pub fn building_key() -> ItemKey {
+    ItemKey::new(SYSTEM, "building")
+}
+
+#[must_use]
+pub fn numbers_key() -> ItemKey {
+    ItemKey::new(SYSTEM, "numbers")
+}
+
+#[must_use]
+pub fn switch_lease_key() -> ItemKey {
+    ItemKey::new(SYSTEM, "switch")
+}
+
+#[must_use]
+pub fn version_key(version: Version) -> ItemKey {
+    ItemKey::new(VERSION, format!("{:08}", version.0))
+}
+
+#[must_use]
+pub fn generation_key(id: &GenerationId) -> ItemKey {
+    ItemKey::new(GENERATION, format!("{}#{:08}", id.entity, id.number))
+}
+
+#[must_use]
+pub fn run_key(run: &RunId) -> ItemKey {
+    ItemKey::new(RUN, run.as_str())
+}
+
+#[must_use]
+pub fn run_part(run: &RunId) -> String {
+    format!("run#{run}")
+}
+
+#[must_use]
+pub fn stream_key(run: &RunId, source: &SourceId, stream: &StreamName) -> ItemKey {
+    ItemKey::new(run_part(run), format!("stream#{source}#{stream}"))
+}
+
+#[must_use]
+pub fn slot_prefix(source: &SourceId, stream: &StreamName) -> String {
+    format!("slot#{source}#{stream}#")
+}
+
+#[must_use]
+pub fn slot_key(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) -> ItemKey {
+    ItemKey::new(run_part(run), format!("{}{slot:08}", slot_prefix(source, stream)))
+}
+
+#[must_use]
+pub fn done_key(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) -> ItemKey {
+    ItemKey::new(run_part(run), format!("done#{source}#{stream}#{slot:08}"))
+}
+
+#[must_use]
+pub fn counts_key(run: &RunId) -> ItemKey {
+    ItemKey::new(run_part(run), "counts")
+}
+
+#[must_use]
+pub fn settling_key(run: &RunId) -> ItemKey {
+    ItemKey::new(run_part(run), "settling")
+}
+
+fn source_part(source: &SourceId) -> String {
+    format!("source#{source}")
+}
+
+#[must_use]
+pub fn lease_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "lease")
+}
+
+/// The lease under which a run writes: its source's, or for a rebuild, which asks no source, one of its own.
+#[must_use]
+pub fn run_lease_key(run: &Run) -> ItemKey {
+    match (run.mode, run.sources.first()) {
+        (Mode::Full | Mode::Incremental, Some(source)) => lease_key(source),
+        _ => ItemKey::new(SYSTEM, "rebuild"),
+    }
+}
+
+#[must_use]
+pub fn limit_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "limit")
+}
+
+#[must_use]
+pub fn next_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "next")
+}
+
+#[must_use]
+pub fn cursor_key(source: &SourceId, stream: &StreamName) -> ItemKey {
+    ItemKey::new(source_part(source), format!("cursor#{stream}"))
+}
+
+#[must_use]
+pub fn log_head_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "log")
+}
+
+#[must_use]
+pub fn log_part(source: &SourceId) -> String {
+    format!("log#{source}")
+}
+
+#[must_use]
+pub fn log_key(source: &SourceId, number: u64) -> ItemKey {
+    ItemKey::new(log_part(source), format!("{number:012}"))
+}
+
+#[must_use]
+pub fn seen_key(source: &SourceId, raw: &RawKey) -> ItemKey {
+    ItemKey::new(format!("seen#{source}"), raw.0.clone())
+}
+
+/// The same reject of the same raw always has the same key, so that repeating the work repeats no reject.
+#[must_use]
+pub fn reject_key(reject: &Reject, nth: usize) -> ItemKey {
+    let entity = reject.entity.as_ref().map_or("-", |e| e.as_str());
+    ItemKey::new(REJECT, format!("{}#{entity}#{:06}#{nth}", reject.raw, reject.record))
+}
+
+// ---- reading what many need -----------------------------------------------------------------------
+
+pub async fn pointer(ledger: &dyn LedgerReader) -> Result<Option<Pointer>, LedgerError> {
+    Ok(stored_pointer(ledger).await?.map(|stored| stored.value))
+}
+
+pub async fn stored_pointer(ledger: &dyn LedgerReader) -> Result<Option<Stored<Pointer>>, LedgerError> {
+    read(ledger, &pointer_key()).await
+}
+
+pub async fn manifest(ledger: &dyn LedgerReader, version: Version) -> Result<Option<Manifest>, LedgerError> {
+    Ok(read(ledger, &version_key(version)).await?.map(|stored| stored.value))
+}
+
+/// Every version that is still known, oldest first.
+pub async fn manifests(ledger: &dyn LedgerReader) -> Result<Vec<Manifest>, LedgerError> {
+    Ok(read_all(ledger, VERSION, "").await?.into_iter().map(|(_, manifest)| manifest).collect())
+}
+
+pub async fn generation(ledger: &dyn LedgerReader, id: &GenerationId) -> Result<Option<Generation>, LedgerError> {
+    Ok(read(ledger, &generation_key(id)).await?.map(|stored| stored.value))
+}
+
+/// The generations of these ids that are known, in the order of the ids.
+pub async fn generations(
+    ledger: &dyn LedgerReader,
+    ids: impl IntoIterator<Item = GenerationId>,
+) -> Result<Vec<Generation>, LedgerError> {
+    let mut out = Vec::new();
+    for id in ids {
+        out.extend(generation(ledger, &id).await?);
+    }
+    Ok(out)
+}
+
+pub async fn run(ledger: &dyn LedgerReader, id: &RunId) -> Result<Option<Stored<Run>>, LedgerError> {
+    read(ledger, &run_key(id)).await
+}
+
+/// The last `limit` runs, newest first. Upkeep keeps their number small.
+pub async fn recent_runs(ledger: &dyn LedgerReader, limit: usize) -> Result<Vec<Run>, LedgerError> {
+    let runs = read_all(ledger, RUN, "").await?;
+    Ok(runs.into_iter().rev().take(limit).map(|(_, run)| run).collect())
+}
+
+pub async fn counts(ledger: &dyn LedgerReader, run: &RunId) -> Result<Counts, LedgerError> {
+    let counters: Option<Stored<BTreeMap<String, i64>>> = read(ledger, &counts_key(run)).await?;
+    Ok(counters.map(|c| Counts::from_counters(&c.value)).unwrap_or_default())
+}
+
+/// How many pages of the run are applied.
+pub async fn pages_done(ledger: &dyn LedgerReader, run: &RunId) -> Result<u64, LedgerError> {
+    Ok(counts(ledger, run).await?.pages)
+}

@@ -1,0 +1,143 @@
+//! The fetching of a rebuild: no request at all. The slots of the listing that the active generations began
+//! from become the slots of the new run, by reference; from there on it is a full run like any other (P13).
+
+use std::collections::BTreeMap;
+
+use super::start::Origin;
+use super::{Budget, Poll, Polled, page};
+use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName};
+use crate::pipeline::error::StageError;
+use crate::pipeline::ledger::{self, Building, Slot, Stored, StreamProgress};
+use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::systems::Loaded;
+use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{ItemKey, Precondition};
+
+/// Slots taken over in one transaction.
+const SLOTS: usize = 50;
+
+impl Poll {
+    /// Starts a rebuild of everything under the configuration in force.
+    pub async fn start_rebuild(&self, switch: bool, force: bool, cause: String) -> Result<RunId, StageError> {
+        let loaded = self.systems.current().await?;
+        let now = self.clock.now();
+        let building: Option<Stored<Building>> = ledger::read(self.ledger.as_ref(), &ledger::building_key()).await?;
+        if let Some(building) = building {
+            let Building { version, run } = building.value;
+            return Err(StageError::Busy(format!("{version} is being built by run {run}; wait for it to end")));
+        }
+        let mut origins = BTreeMap::new();
+        for name in loaded.system.sources.keys() {
+            let source = SourceId::new(name.as_str());
+            let origin = self.origin_of(&loaded, &source).await?;
+            origins.insert(source, origin);
+        }
+        let id = self.new_run_id();
+        let key = ItemKey::new(ledger::SYSTEM, "rebuild");
+        let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
+        let (fence, [lease, _]) = lease::take(key, seen.as_ref(), numbers.as_ref(), id.to_string(), now.plus(LEASE));
+        let (version, build) = self.new_build(&loaded, &id, numbers.as_ref(), fence, &origins).await?;
+        let run = Run {
+            id: id.clone(),
+            mode: Mode::Rebuild,
+            sources: origins.into_keys().collect(),
+            config: loaded.system.hash.clone(),
+            fence,
+            state: RunState::Fetching,
+            builds: Some(version),
+            switch,
+            force,
+            cause,
+            started: now,
+            ended: None,
+            pages: None,
+            outcome: None,
+            reason: None,
+        };
+        let mut writes = vec![lease, ledger::put(ledger::run_key(&id), &run, Precondition::Absent)];
+        writes.extend(build);
+        self.ledger.transact(writes).await?;
+        Ok(id)
+    }
+
+    /// What the active generations of a source began from.
+    async fn origin_of(&self, loaded: &Loaded, source: &SourceId) -> Result<Origin, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let ids = pointer.generations.keys().filter_map(|entity| pointer.generation(entity));
+        let mut generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        generations.retain(|g| g.source == *source);
+        let Some(newest) = generations.iter().filter(|g| g.listing.is_some()).max_by_key(|g| g.id.number) else {
+            return Ok(Origin { listing: None, floor: Millis(0), since: 0 });
+        };
+        let origin = Origin { listing: newest.listing.clone(), floor: newest.floor, since: newest.since };
+        for stream in loaded.system.streams(&source.name) {
+            let listing = newest.listing.as_ref().expect("generations without a listing were left out");
+            let listed: Option<Stored<StreamProgress>> =
+                ledger::read(self.ledger.as_ref(), &ledger::stream_key(listing, source, &stream)).await?;
+            if !listed.is_some_and(|l| l.value.ended) {
+                return Err(StageError::Impossible(format!(
+                    "stream '{stream}' of source '{}' was never listed, so there is no raw to rebuild from; \
+                     run `teal sync {} --full` instead",
+                    source.name, source.name
+                )));
+            }
+        }
+        Ok(origin)
+    }
+
+    pub(super) async fn adopt(&self, run: Stored<Run>, budget: &Budget) -> Result<Polled, StageError> {
+        for source in &run.value.sources {
+            let Some(listing) = self.listing_of(&run.value, source).await? else { continue };
+            for (stream, mut progress) in self.streams_of(&run.value, source).await? {
+                while !progress.ended {
+                    if budget.is_spent(self.clock.now()) {
+                        return self.continue_later(&run.value.id).await;
+                    }
+                    self.adopt_slots(&run.value, &listing, source, &stream, &mut progress).await?;
+                }
+            }
+        }
+        self.fetched(run, None).await
+    }
+
+    /// The run whose pages the new generations of this source are made from; `None` when the source was
+    /// never listed, so that its change log is all there is.
+    async fn listing_of(&self, run: &Run, source: &SourceId) -> Result<Option<RunId>, StageError> {
+        let Some(version) = run.builds else { return Ok(None) };
+        let loaded = self.systems.get(&run.config).await?;
+        let Some(entity) = loaded.system.fed_by(&source.name).next() else { return Ok(None) };
+        let generation =
+            ledger::generation(self.ledger.as_ref(), &GenerationId::new(&entity.name, version)).await?;
+        Ok(generation.and_then(|g| g.listing))
+    }
+
+    async fn adopt_slots(
+        &self,
+        run: &Run,
+        listing: &RunId,
+        source: &SourceId,
+        stream: &StreamName,
+        progress: &mut StreamProgress,
+    ) -> Result<(), StageError> {
+        let prefix = ledger::slot_prefix(source, stream);
+        let after = progress.slots.checked_sub(1).map(|last| format!("{prefix}{last:08}"));
+        let items =
+            self.ledger.list(&ledger::run_part(listing), &prefix, after.as_deref(), SLOTS).await?;
+        let first = progress.slots;
+        let mut writes = Vec::with_capacity(items.len() + 2);
+        for item in &items {
+            let slot: Slot = ledger::understand(&item.key, item.value.clone())?;
+            let key = ledger::slot_key(&run.id, source, stream, progress.slots);
+            writes.push(ledger::put(key, &slot, Precondition::Absent));
+            progress.slots += 1;
+        }
+        progress.ended = items.len() < SLOTS;
+        writes.push(ledger::put(ledger::stream_key(&run.id, source, stream), progress, Precondition::None));
+        let until = self.clock.now().plus(LEASE);
+        writes.push(lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until));
+        self.ledger.transact(writes).await?;
+        let pages = (first..progress.slots).map(|slot| Outgoing::now(page(&run.id, source, stream, slot)));
+        Ok(send_all(self.queue.as_ref(), pages.collect()).await?)
+    }
+}

@@ -1,0 +1,224 @@
+//! poll: brings pages in. One run of one source, within one budget of time.
+//!
+//! Owns starting a run, asking for its pages, storing each in its slot, parking at a quota, and saying that
+//! fetching is over. Owns no mapping: what is in a page is transform's business.
+//!
+//! Always holds, for each page: raw is durable → one transaction puts it into slot k, moves the stream's
+//! position behind it and prolongs the lease, all under the run's fence → the `Page` message is sent. Killed
+//! in between, the next poll goes on at the same position, fetches at most that one page again, and sends
+//! the message of every slot that is not applied.
+
+mod adopt;
+mod fetch;
+mod start;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(in crate::pipeline) use start::spec;
+pub use start::{Asked, Started};
+
+use super::error::StageError;
+use super::ledger::{self, Stored, StreamProgress};
+use super::lease::{self, LEASE};
+use super::systems::Systems;
+use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
+use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{BlobWriter, Clock, Entropy, EntityAdmin, Ledger, QueueSender, Upstream};
+
+pub struct Poll {
+    pub ledger: Arc<dyn Ledger>,
+    pub entities: Arc<dyn EntityAdmin>,
+    pub blobs: Arc<dyn BlobWriter>,
+    pub queue: Arc<dyn QueueSender>,
+    pub upstream: Arc<dyn Upstream>,
+    pub systems: Arc<Systems>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How long one call may work. Work that is left goes on in a later call.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    pub deadline: Option<Millis>,
+    /// Set when the host wants to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Budget {
+    #[must_use]
+    pub fn is_spent(&self, now: Millis) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+/// What a call to [`Poll::proceed`] came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Every page is stored, or the run is over.
+    Fetched,
+    /// The budget is spent; a continuation is queued.
+    Continues,
+    /// The source asked to wait; a continuation is queued.
+    WaitsUntil(Millis),
+}
+
+/// Where the fetching of one run stands, while a call works on it.
+struct Progress {
+    run: Stored<Run>,
+    source: SourceId,
+}
+
+impl Poll {
+    /// Goes on with a run's fetching until it is over, the budget is spent or the source asks to wait.
+    pub async fn proceed(&self, id: &RunId, budget: &Budget) -> Result<Polled, StageError> {
+        let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else {
+            return Err(StageError::NoRun(id.clone()));
+        };
+        match run.value.state {
+            RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
+            RunState::Fetched => {
+                self.send_missing(&run.value).await?;
+                self.settle_if_sealed(&run.value).await?;
+                return Ok(Polled::Fetched);
+            }
+            RunState::WaitingQuota { until } if self.clock.now() < until => {
+                self.wake_at(id, until).await?;
+                return Ok(Polled::WaitsUntil(until));
+            }
+            RunState::WaitingQuota { .. } | RunState::Fetching => {}
+        }
+        let run = self.take_over(run).await?;
+        self.create_generations(&run.value).await?;
+        self.send_missing(&run.value).await?;
+        match run.value.mode {
+            Mode::Full | Mode::Incremental => {
+                let source = run.value.sources.first().cloned().ok_or_else(|| {
+                    StageError::Impossible(format!("run '{id}' has no source; it was not written by Teal"))
+                })?;
+                self.fetch(Progress { run, source }, budget).await
+            }
+            Mode::Rebuild => self.adopt(run, budget).await,
+        }
+    }
+
+    /// Raises the run's fence when the lease says that its last holder fell silent, so that whatever that
+    /// one still writes is refused; otherwise prolongs the lease.
+    async fn take_over(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
+        let key = ledger::run_lease_key(&run.value);
+        let now = self.clock.now();
+        let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        let mut next = run.value.clone();
+        next.state = RunState::Fetching;
+        let mut writes = match seen.as_ref().map(|s| &s.value) {
+            Some(held) if held.is_held(now) && held.holder != run.value.id.as_str() => {
+                return Err(StageError::Busy(format!("{} has taken over", held.holder)));
+            }
+            Some(held) if held.is_held(now) && held.fence == run.value.fence => {
+                vec![lease::renew(key, run.value.id.as_str(), run.value.fence, now.plus(LEASE))]
+            }
+            _ => {
+                let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
+                let (fence, writes) =
+                    lease::take(key, seen.as_ref(), numbers.as_ref(), run.value.id.to_string(), now.plus(LEASE));
+                next.fence = fence;
+                writes.into()
+            }
+        };
+        let when = ledger::unchanged(Some(&run));
+        if next != run.value {
+            writes.push(ledger::put(ledger::run_key(&next.id), &next, when));
+        }
+        self.ledger.transact(writes).await?;
+        ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))
+    }
+
+    /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
+    /// lost with the process that stored them, and applying a page twice changes nothing.
+    async fn send_missing(&self, run: &Run) -> Result<(), StageError> {
+        for source in &run.sources {
+            for (stream, progress) in self.streams_of(run, source).await? {
+                if progress.slots == 0 {
+                    continue;
+                }
+                let done: Vec<(String, serde_json::Value)> = ledger::read_all(
+                    self.ledger.as_ref(),
+                    &ledger::run_part(&run.id),
+                    &format!("done#{source}#{stream}#"),
+                )
+                .await?;
+                let done: std::collections::BTreeSet<u64> =
+                    done.iter().filter_map(|(sort, _)| sort.rsplit('#').next()?.parse().ok()).collect();
+                let missing: Vec<u64> = (0..progress.slots).filter(|slot| !done.contains(slot)).collect();
+                for chunk in missing.chunks(100) {
+                    let pages = chunk.iter().map(|slot| Outgoing::now(page(&run.id, source, &stream, *slot)));
+                    send_all(self.queue.as_ref(), pages.collect()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn streams_of(&self, run: &Run, source: &SourceId) -> Result<Vec<(StreamName, StreamProgress)>, StageError> {
+        let loaded = self.systems.get(&run.config).await?;
+        let mut out = Vec::new();
+        for stream in loaded.system.streams(&source.name) {
+            let key = ledger::stream_key(&run.id, source, &stream);
+            let progress = ledger::read::<StreamProgress>(self.ledger.as_ref(), &key).await?;
+            out.push((stream, progress.map(|p| p.value).unwrap_or_default()));
+        }
+        Ok(out)
+    }
+
+    /// Fetching is over, by the end of every listing or (with a `failure`) before it. What was stored is
+    /// still applied; the run is settled when all of it is.
+    async fn fetched(&self, run: Stored<Run>, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
+        let mut next = run.value.clone();
+        let mut pages = 0;
+        let mut writes = Vec::new();
+        for source in &next.sources {
+            for (stream, progress) in self.streams_of(&next, source).await? {
+                pages += progress.slots;
+                let cursor = progress.cursor.filter(|_| progress.ended && next.mode == Mode::Incremental);
+                if let Some(cursor) = cursor {
+                    writes.push(ledger::put(ledger::cursor_key(source, &stream), &cursor, crate::ports::Precondition::None));
+                }
+            }
+        }
+        next.state = RunState::Fetched;
+        next.pages = Some(pages);
+        if let Some((outcome, reason)) = failure {
+            next.outcome = Some(outcome);
+            next.reason = Some(reason);
+        }
+        writes.push(lease::renew(
+            ledger::run_lease_key(&next),
+            next.id.as_str(),
+            next.fence,
+            self.clock.now().plus(LEASE),
+        ));
+        writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
+        self.ledger.transact(writes).await?;
+        self.settle_if_sealed(&next).await?;
+        Ok(Polled::Fetched)
+    }
+
+    async fn settle_if_sealed(&self, run: &Run) -> Result<(), StageError> {
+        super::transform::settle_if_sealed(self.ledger.as_ref(), self.queue.as_ref(), run).await
+    }
+
+    async fn wake_at(&self, id: &RunId, until: Millis) -> Result<(), StageError> {
+        let wait = until.since(self.clock.now());
+        let message = Outgoing::after(Message::Continue { run: id.clone() }, wait);
+        Ok(send_all(self.queue.as_ref(), vec![message]).await?)
+    }
+
+    async fn continue_later(&self, id: &RunId) -> Result<Polled, StageError> {
+        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: id.clone() })]).await?;
+        Ok(Polled::Continues)
+    }
+}
+
+fn page(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) -> Message {
+    Message::Page { run: run.clone(), source: source.clone(), stream: stream.clone(), slot }
+}

@@ -1,0 +1,256 @@
+//! Starting a run: its lease, its fence and, for one that builds, its version, in one transaction.
+//!
+//! Always holds: one run a source at a time, one building version a system. Whoever comes second leaves a
+//! note, and the run that is at work passes it on when it ends; a full run in the note outweighs an
+//! incremental one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Poll;
+use crate::config::{Entity, System};
+use crate::domain::{
+    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
+};
+use crate::pipeline::changelog::{self, CLOCK_SKEW};
+use crate::pipeline::error::StageError;
+use crate::pipeline::ledger::{self, Building, NextSync, Numbers, Stored};
+use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::systems::Loaded;
+use crate::ports::entities::{Gate, GenerationSpec};
+use crate::ports::{Precondition, Write};
+
+/// Who asks for a sync of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub source: SourceId,
+    pub mode: Mode,
+    pub cause: String,
+    /// Whether a build that verifies becomes active by itself.
+    pub switch: bool,
+    /// Whether the guard is told to let it pass.
+    pub force: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    Run(RunId),
+    /// This run of the source was cut off; it goes on instead.
+    Resumes(RunId),
+    /// Another run is at work; the note is left, and this is who it waits for.
+    Waits(String),
+}
+
+impl Poll {
+    pub async fn start(&self, asked: Asked) -> Result<Started, StageError> {
+        let loaded = self.systems.current().await?;
+        let source = loaded.source(&asked.source.name)?;
+        self.systems.check_secrets(source).await?;
+        let now = self.clock.now();
+        let key = ledger::lease_key(&asked.source);
+        let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        if let Some(lease) = seen.as_ref().map(|s| &s.value) {
+            let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.holder)).await?;
+            if run.is_some_and(|r| r.value.state != RunState::Ended) {
+                if lease.is_held(now) {
+                    return self.leave_note(&asked, &lease.holder).await;
+                }
+                return Ok(Started::Resumes(RunId::new(&lease.holder)));
+            }
+        }
+        let mode = self.mode_that_works(&loaded, &asked).await?;
+        let mut run = Run {
+            id: self.new_run_id(),
+            mode,
+            sources: vec![asked.source.clone()],
+            config: loaded.system.hash.clone(),
+            fence: Fence::default(),
+            state: RunState::Fetching,
+            builds: None,
+            switch: asked.switch,
+            force: asked.force,
+            cause: asked.cause.clone(),
+            started: now,
+            ended: None,
+            pages: None,
+            outcome: None::<Outcome>,
+            reason: None,
+        };
+        let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
+        let lease = |numbers: Option<&Stored<Numbers>>| {
+            lease::take(key.clone(), seen.as_ref(), numbers, run.id.to_string(), now.plus(LEASE))
+        };
+        let (fence, mut writes) = match mode {
+            Mode::Incremental => {
+                let (fence, writes) = lease(numbers.as_ref());
+                (fence, writes.to_vec())
+            }
+            Mode::Full => {
+                let building: Option<Stored<Building>> =
+                    ledger::read(self.ledger.as_ref(), &ledger::building_key()).await?;
+                if let Some(building) = building {
+                    return self.leave_note(&asked, building.value.run.as_str()).await;
+                }
+                let (fence, [lease, _]) = lease(numbers.as_ref());
+                let since = changelog::first_since(self.ledger.as_ref(), &asked.source, now.minus(CLOCK_SKEW)).await?;
+                let listing = Origin { listing: Some(run.id.clone()), floor: now, since };
+                let origins = BTreeMap::from([(asked.source.clone(), listing)]);
+                let build = self.new_build(&loaded, &run.id, numbers.as_ref(), fence, &origins).await?;
+                run.builds = Some(build.0);
+                (fence, std::iter::once(lease).chain(build.1).collect())
+            }
+            Mode::Rebuild => {
+                return Err(StageError::Impossible("a rebuild is started with `teal rebuild`".into()));
+            }
+        };
+        run.fence = fence;
+        writes.push(ledger::put(ledger::run_key(&run.id), &run, Precondition::Absent));
+        match self.ledger.transact(writes).await {
+            Ok(()) => Ok(Started::Run(run.id)),
+            // Somebody was faster; look again at what they did.
+            Err(error) if ledger::was_refused(&error) => {
+                Err(StageError::Busy("another run started at the same moment".into()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An incremental run needs a cursor that a full one left; without any, this one has to be full.
+    async fn mode_that_works(&self, loaded: &Loaded, asked: &Asked) -> Result<Mode, StageError> {
+        if asked.mode != Mode::Incremental {
+            return Ok(asked.mode);
+        }
+        let connector = loaded.connector(&asked.source.name)?;
+        let mut able = false;
+        for stream in loaded.system.streams(&asked.source.name) {
+            able |= connector.incremental(&stream);
+            if self.ledger.get(&ledger::cursor_key(&asked.source, &stream)).await?.is_some() {
+                return Ok(Mode::Incremental);
+            }
+        }
+        if able {
+            return Ok(Mode::Full);
+        }
+        Err(StageError::Impossible(format!(
+            "no stream of source '{}' can tell what changed since a time; sync it with --full",
+            asked.source.name
+        )))
+    }
+
+    pub(in crate::pipeline) fn new_run_id(&self) -> RunId {
+        let time = self.clock.now().to_string();
+        let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+        RunId::new(format!("{digits}-{:06x}", self.entropy.next() & 0xff_ffff))
+    }
+
+    async fn leave_note(&self, asked: &Asked, busy: &str) -> Result<Started, StageError> {
+        let key = ledger::next_key(&asked.source);
+        let seen: Option<Stored<NextSync>> = ledger::read(self.ledger.as_ref(), &key).await?;
+        let outweighed = seen.as_ref().is_some_and(|s| s.value.mode == Mode::Full) && asked.mode != Mode::Full;
+        if !outweighed {
+            let note = NextSync { mode: asked.mode, cause: asked.cause.clone() };
+            self.ledger.transact(vec![ledger::put(key, &note, ledger::unchanged(seen.as_ref()))]).await?;
+        }
+        Ok(Started::Waits(busy.to_owned()))
+    }
+
+    /// The writes that make a building version: it shares every active generation that `origins` does not
+    /// speak of, and has a new one for each entity that those sources feed.
+    pub(in crate::pipeline) async fn new_build(
+        &self,
+        loaded: &Loaded,
+        run: &RunId,
+        numbers: Option<&Stored<Numbers>>,
+        fence: Fence,
+        origins: &BTreeMap<SourceId, Origin>,
+    ) -> Result<(Version, Vec<Write>), StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let version = numbers.map(|n| n.value.version).unwrap_or_default().max(pointer.version).next();
+        let mut manifest = Manifest {
+            version,
+            state: VersionState::Building,
+            generations: BTreeMap::new(),
+            run: Some(run.clone()),
+            created: self.clock.now(),
+            activated: None,
+            deactivated: None,
+            replayed: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        };
+        let mut writes = Vec::new();
+        for entity in &loaded.system.entities {
+            let source = SourceId::new(entity.source.as_str());
+            match (origins.get(&source), pointer.generations.get(&entity.name)) {
+                (Some(origin), _) => {
+                    let id = GenerationId::new(&entity.name, version);
+                    manifest.generations.insert(entity.name.clone(), id.number);
+                    let generation = Generation {
+                        id: id.clone(),
+                        source,
+                        config: loaded.system.hash.clone(),
+                        floor: origin.floor,
+                        listing: origin.listing.clone(),
+                        since: origin.since,
+                    };
+                    writes.push(ledger::put(ledger::generation_key(&id), &generation, Precondition::Absent));
+                }
+                (None, Some(number)) => {
+                    manifest.generations.insert(entity.name.clone(), *number);
+                }
+                (None, None) => {}
+            }
+        }
+        let next = Numbers { version, fence };
+        writes.push(ledger::put(ledger::numbers_key(), &next, ledger::unchanged(numbers)));
+        writes.push(ledger::put(ledger::version_key(version), &manifest, Precondition::Absent));
+        let building = Building { version, run: run.clone() };
+        writes.push(ledger::put(ledger::building_key(), &building, Precondition::Absent));
+        Ok((version, writes))
+    }
+
+    /// Makes the stored generations of a run's version; those that are there already stay.
+    pub(super) async fn create_generations(&self, run: &Run) -> Result<(), StageError> {
+        let Some(version) = run.builds else { return Ok(()) };
+        let Some(manifest) = ledger::manifest(self.ledger.as_ref(), version).await? else {
+            return Err(StageError::NoVersion(version));
+        };
+        let loaded = self.systems.get(&run.config).await?;
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?;
+        for id in manifest.generation_ids().filter(|id| id.number == version.0) {
+            let Some(generation) = ledger::generation(self.ledger.as_ref(), &id).await? else { continue };
+            let entity = entity_of(&loaded.system, &id)?;
+            let base = pointer.as_ref().and_then(|p| p.generation(&id.entity));
+            self.entities
+                .create(spec(entity, id, generation.floor, base, Gate::Building, run.fence))
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the data of a source's new generations comes from.
+#[derive(Clone, Debug)]
+pub(in crate::pipeline) struct Origin {
+    pub listing: Option<RunId>,
+    pub floor: crate::domain::Millis,
+    pub since: u64,
+}
+
+pub(in crate::pipeline) fn entity_of<'a>(system: &'a System, id: &GenerationId) -> Result<&'a Entity, StageError> {
+    system.entity(&id.entity).ok_or_else(|| StageError::Config {
+        hash: system.hash.clone(),
+        why: format!("it has no entity '{}', which generation {id} was made for", id.entity),
+    })
+}
+
+pub(in crate::pipeline) fn spec(
+    entity: &Entity,
+    id: GenerationId,
+    floor: crate::domain::Millis,
+    base: Option<GenerationId>,
+    gate: Gate,
+    fence: Fence,
+) -> GenerationSpec {
+    let schema = Arc::clone(&entity.schema);
+    GenerationSpec { id, schema, floor, owner_is_key: entity.owner_is_key, base, gate, fence }
+}

@@ -1,0 +1,96 @@
+//! Replaying the change log into generations that lack its newest entries.
+//!
+//! Always holds: replaying an entry that a generation has already changes nothing, so a replay may start
+//! too early but never too late, and may be cut off and begun again.
+
+use std::collections::BTreeMap;
+
+use super::Switch;
+use crate::domain::{Fence, Generation, Manifest, Raw, SourceId};
+use crate::pipeline::changelog;
+use crate::pipeline::error::StageError;
+use crate::pipeline::ledger;
+use crate::pipeline::transform::apply::{Job, apply};
+use crate::ports::Precondition;
+use crate::ports::entities::Writer;
+
+/// Entries read at once.
+const ENTRIES: usize = 100;
+/// A backlog this small is left for when the gates are closed.
+const LITTLE: u64 = 20;
+/// Rounds before the gates close however much arrives meanwhile.
+const ROUNDS: usize = 10;
+
+/// Where the replay of each source stands.
+pub(super) type Positions = BTreeMap<SourceId, u64>;
+
+impl Switch {
+    /// Replays until little is left. Returns how many entries that were.
+    pub(super) async fn catch_up(
+        &self,
+        target: &Manifest,
+        at: &mut Positions,
+        fence: Fence,
+    ) -> Result<u64, StageError> {
+        let mut total = 0;
+        for _ in 0..ROUNDS {
+            let replayed = self.replay_rest(target, at, fence).await?;
+            total += replayed;
+            if replayed <= LITTLE {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Replays everything that is in the log now.
+    pub(super) async fn replay_rest(
+        &self,
+        target: &Manifest,
+        at: &mut Positions,
+        fence: Fence,
+    ) -> Result<u64, StageError> {
+        let generations = self.own_generations(target).await?;
+        let mut total = 0;
+        for (source, position) in at.iter_mut() {
+            let of_source: Vec<Generation> = generations.iter().filter(|g| g.source == *source).cloned().collect();
+            loop {
+                let entries = changelog::entries(self.ledger.as_ref(), source, *position, ENTRIES).await?;
+                let Some((last, _)) = entries.last() else { break };
+                let next = last + 1;
+                for (_, entry) in &entries {
+                    self.replay(&entry.raw, &of_source, fence).await?;
+                    total += 1;
+                }
+                *position = next;
+            }
+        }
+        Ok(total)
+    }
+
+    async fn replay(
+        &self,
+        key: &crate::domain::RawKey,
+        generations: &[Generation],
+        fence: Fence,
+    ) -> Result<(), StageError> {
+        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        let writer = Writer::Build(fence);
+        let job = Job { key, raw: &raw, generations, writer, run: None, now: self.clock.now() };
+        let applied = apply(&self.systems, self.writer.as_ref(), job).await?;
+        for (nth, reject) in applied.rejects.iter().enumerate() {
+            let write = ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None);
+            self.ledger.transact(vec![write]).await?;
+        }
+        Ok(())
+    }
+
+    /// How many entries are in the log from these positions on.
+    pub(super) async fn left_out(&self, from: &Positions) -> Result<u64, StageError> {
+        let mut sum = 0;
+        for (source, position) in from {
+            sum += changelog::end(self.ledger.as_ref(), source).await?.saturating_sub(*position);
+        }
+        Ok(sum)
+    }
+}

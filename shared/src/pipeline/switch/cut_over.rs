@@ -1,0 +1,156 @@
+//! From gates closing to gates open: the part that readers and webhooks wait for, and so the part that must
+//! not grow with the data.
+
+use std::time::Duration;
+
+use super::Switch;
+use super::catch_up::Positions;
+use crate::domain::{Fence, GenerationId, Manifest, Pointer, Version, VersionState};
+use crate::pipeline::error::StageError;
+use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::ledger::{self, Audit};
+use crate::ports::entities::Gate;
+use crate::ports::ledger::{ItemKey, pointer_key};
+use crate::ports::{Precondition, Write};
+
+/// What a move of the pointer came to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    pub from: Version,
+    pub to: Version,
+    /// Changes that were replayed while the gates were closed.
+    pub replayed: u64,
+    /// Changes that `--as-was` left out.
+    pub left_out: u64,
+    /// From the first gate closing to the pointer moved.
+    pub closed: Duration,
+}
+
+impl Switch {
+    /// Closes, replays the rest, moves, opens. `from` is where replaying goes on; `None` leaves the target
+    /// as it is. `also` goes into the transaction that moves the pointer.
+    pub(super) async fn cut_over(
+        &self,
+        target: &Manifest,
+        from: Option<Positions>,
+        fence: Fence,
+        who: &str,
+        also: Vec<Write>,
+        left_out: u64,
+    ) -> Result<Moved, StageError> {
+        let pointer = ledger::stored_pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(pointer.value.version))
+            .await?
+            .ok_or(StageError::NoVersion(pointer.value.version))?;
+        let target = &self.with_newcomers(target, &pointer.value).await?;
+        let replaced: Vec<GenerationId> = old
+            .value
+            .generation_ids()
+            .filter(|id| target.generations.get(&id.entity) != Some(&id.number))
+            .collect();
+        let own: Vec<GenerationId> = target
+            .generation_ids()
+            .filter(|id| pointer.value.generations.get(&id.entity) != Some(&id.number))
+            .collect();
+
+        let began = self.clock.now();
+        self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
+        let mut next: Manifest = target.clone();
+        let mut replayed = 0;
+        if let Some(mut from) = from {
+            replayed = self.replay_rest(target, &mut from, fence).await?;
+            next.replayed.extend(from.into_iter().map(|(source, number)| (source.to_string(), number)));
+        }
+        let now = self.clock.now();
+        next.state = VersionState::Active;
+        next.activated = Some(now);
+        let mut left = old.value.clone();
+        left.state = VersionState::Previous;
+        left.deactivated = Some(now);
+        left.cursors = self.cursors().await?;
+        let moved = Pointer {
+            version: target.version,
+            previous: Some(pointer.value.version),
+            generations: target.generations.clone(),
+            fence,
+            at: now,
+        };
+        let mut writes = vec![
+            ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(pointer.revision)),
+            lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE)),
+            ledger::put(ledger::version_key(target.version), &next, Precondition::None),
+            ledger::put(ledger::version_key(left.version), &left, ledger::unchanged(Some(&old))),
+        ];
+        // A version that was active before knows where its data stood; going on from there misses nothing.
+        for (key, cursor) in &target.cursors {
+            if let Some((source, stream)) = key.rsplit_once('#') {
+                let key = ItemKey::new(format!("source#{source}"), format!("cursor#{stream}"));
+                writes.push(ledger::put(key, cursor, Precondition::None));
+            }
+        }
+        writes.extend(also);
+        self.ledger.transact(writes).await?;
+        let moved_at = self.clock.now();
+        self.admin.set_gates(&own, Gate::Open, fence).await?;
+
+        let moved = Moved {
+            from: left.version,
+            to: target.version,
+            replayed,
+            left_out,
+            closed: moved_at.since(began),
+        };
+        self.audit(who, &moved, fence).await?;
+        tracing::info!(
+            from = %moved.from,
+            to = %moved.to,
+            replayed,
+            closed_ms = u64::try_from(moved.closed.as_millis()).unwrap_or(u64::MAX),
+            "switched"
+        );
+        Ok(moved)
+    }
+
+    /// Entities that were declared while the target was built, or since it was active, stay with it.
+    async fn with_newcomers(&self, target: &Manifest, pointer: &Pointer) -> Result<Manifest, StageError> {
+        let loaded = self.systems.current().await?;
+        let mut target = target.clone();
+        for (entity, number) in &pointer.generations {
+            if loaded.system.entity(entity).is_some() {
+                target.generations.entry(entity.clone()).or_insert(*number);
+            }
+        }
+        Ok(target)
+    }
+
+    /// Where the next incremental run of every stream would start, by `source#stream`.
+    async fn cursors(&self) -> Result<std::collections::BTreeMap<String, serde_json::Value>, StageError> {
+        let loaded = self.systems.current().await?;
+        let mut out = std::collections::BTreeMap::new();
+        for source in loaded.system.sources.keys() {
+            let id = crate::domain::SourceId::new(source.as_str());
+            for stream in loaded.system.streams(source) {
+                let key = ledger::cursor_key(&id, &stream);
+                if let Some(cursor) = ledger::read::<serde_json::Value>(self.ledger.as_ref(), &key).await? {
+                    out.insert(format!("{id}#{stream}"), cursor.value);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    async fn audit(&self, who: &str, moved: &Moved, fence: Fence) -> Result<(), StageError> {
+        let at = self.clock.now();
+        let what = format!(
+            "switched {} -> {}; {} changes replayed, {} left out, gates closed for {} ms",
+            moved.from,
+            moved.to,
+            moved.replayed,
+            moved.left_out,
+            moved.closed.as_millis()
+        );
+        let key = ItemKey::new(ledger::AUDIT, format!("{:015}#{fence}", at.0));
+        let audit = Audit { at, who: who.to_owned(), what };
+        Ok(self.ledger.transact(vec![ledger::put(key, &audit, Precondition::None)]).await?)
+    }
+}

@@ -1,0 +1,204 @@
+//! switch: makes a version the one that people read.
+//!
+//! Owns settling a run, verification, catch-up, the move of the pointer, and rollback, which is the same
+//! move. Owns no retention: versions that nobody keeps are upkeep's.
+//!
+//! The move, in this order:
+//!
+//! 1. replay the change log into the target's own generations until little is left;
+//! 2. verify counts, shrinkage, relations;
+//! 3. close the gates of the generations that the target replaces (live changes now fail, and come again);
+//! 4. replay the rest: whatever reached the old generations is in the log, so it is in the target now;
+//! 5. one transaction moves the pointer, under the switch lease's fence and the pointer's revision;
+//! 6. open the gates of the target's generations.
+//!
+//! Always holds: at most one mover's writes get through, because taking the lease raises the fence that
+//! gates and pointer check. Killed before 5, the old version goes on once its gates are opened again by
+//! whoever takes the lease next; killed after 5, that one opens the new gates. Steps 3 to 6 do not depend on
+//! how many rows there are.
+
+mod catch_up;
+mod cut_over;
+mod settle;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use cut_over::Moved;
+use serde::{Deserialize, Serialize};
+pub use verify::{EntityVerdict, RelationVerdict, Verdict};
+
+use super::error::StageError;
+use super::lease::{self, Lease};
+use super::ledger;
+use super::systems::Systems;
+use crate::domain::{Fence, GenerationId, Manifest, SourceId, Version, VersionState};
+use crate::ports::entities::Gate;
+use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
+
+pub struct Switch {
+    pub ledger: Arc<dyn Ledger>,
+    pub admin: Arc<dyn EntityAdmin>,
+    pub writer: Arc<dyn EntityWriter>,
+    pub reader: Arc<dyn EntityReader>,
+    pub blobs: Arc<dyn BlobReader>,
+    pub queue: Arc<dyn QueueSender>,
+    pub systems: Arc<Systems>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How far the settling of a run is; kept so that a call that runs out of time goes on where it was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settling {
+    pub verdict: Verdict,
+    /// The relation that is being checked (position in the list of all), and where in it.
+    #[serde(default)]
+    pub relation: usize,
+    #[serde(default)]
+    pub after: Option<crate::domain::Key>,
+}
+
+/// What an admin asks for when moving to a version by hand.
+#[derive(Clone, Debug)]
+pub struct MoveTo {
+    pub version: Version,
+    /// Pass the guard.
+    pub force: bool,
+    /// Leave out the changes since the version was active.
+    pub as_was: bool,
+    pub who: String,
+}
+
+impl Switch {
+    /// Switches or rolls back to a version that is ready or was active.
+    pub async fn move_to(&self, ask: &MoveTo) -> Result<Moved, StageError> {
+        let fence = self.take_lease(&ask.who).await?;
+        let moved = self.move_under(ask, fence).await;
+        self.give_lease_back(&ask.who, fence, moved.is_ok()).await?;
+        moved
+    }
+
+    async fn move_under(&self, ask: &MoveTo, fence: Fence) -> Result<Moved, StageError> {
+        let target = ledger::manifest(self.ledger.as_ref(), ask.version)
+            .await?
+            .ok_or(StageError::NoVersion(ask.version))?;
+        match target.state {
+            VersionState::Ready | VersionState::Previous => {}
+            VersionState::Active => {
+                return Err(StageError::Impossible(format!("{} is the active version already", ask.version)));
+            }
+            VersionState::Building => {
+                return Err(StageError::Impossible(format!("{} is still being built", ask.version)));
+            }
+            VersionState::Retired | VersionState::Dropped => {
+                return Err(StageError::Impossible(format!(
+                    "{} is gone; `teal versions` shows those that can be switched to",
+                    ask.version
+                )));
+            }
+        }
+        let mut from = BTreeMap::new();
+        for source in self.sources_of_own(&target).await? {
+            from.insert(source.clone(), self.replay_start(&target, &source).await?);
+        }
+        if ask.as_was {
+            let left_out = self.left_out(&from).await?;
+            return self.cut_over(&target, None, fence, &ask.who, Vec::new(), left_out).await;
+        }
+        self.catch_up(&target, &mut from, fence).await?;
+        if target.state == VersionState::Ready && !ask.force {
+            let verdict = self.compare_sizes(&target, None).await?;
+            if !verdict.blocked.is_empty() {
+                return Err(StageError::Impossible(format!(
+                    "the guard stops it: {}. Add --force to switch all the same",
+                    verdict.blocked.join("; ")
+                )));
+            }
+        }
+        self.cut_over(&target, Some(from), fence, &ask.who, Vec::new(), 0).await
+    }
+
+    /// The log number from which the target's own generations may lack entries.
+    async fn replay_start(&self, target: &Manifest, source: &SourceId) -> Result<u64, StageError> {
+        match target.deactivated {
+            Some(time) => {
+                let time = time.minus(super::changelog::CLOCK_SKEW);
+                super::changelog::first_since(self.ledger.as_ref(), source, time).await
+            }
+            None => Ok(target.replayed.get(&source.to_string()).copied().unwrap_or(0)),
+        }
+    }
+
+    /// Takes the lease of whoever moves the pointer. If the one before did not give it back, it may have
+    /// died with gates closed: they are put right first.
+    pub(super) async fn take_lease(&self, who: &str) -> Result<Fence, StageError> {
+        let key = ledger::switch_lease_key();
+        let (fence, before) = lease::acquire(self.ledger.as_ref(), &key, who, self.clock.now()).await?;
+        if before.as_ref().is_some_and(|lease: &Lease| !lease.was_given_back()) {
+            self.open_active(fence).await?;
+        }
+        Ok(fence)
+    }
+
+    /// Gives the lease back, after opening the gates again if the move did not happen.
+    pub(super) async fn give_lease_back(&self, who: &str, fence: Fence, moved: bool) -> Result<(), StageError> {
+        if !moved {
+            self.open_active(fence).await?;
+        }
+        let write = lease::give_back(ledger::switch_lease_key(), who, fence);
+        Ok(self.ledger.transact(vec![write]).await?)
+    }
+
+    /// Opens the gates of whatever is active.
+    async fn open_active(&self, fence: Fence) -> Result<(), StageError> {
+        let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(()) };
+        let ids: Vec<GenerationId> = pointer.generations.keys().filter_map(|e| pointer.generation(e)).collect();
+        Ok(self.admin.set_gates(&ids, Gate::Open, fence).await?)
+    }
+
+    /// Puts the gates right after a mover that died, if there was one. For upkeep.
+    pub async fn repair(&self) -> Result<bool, StageError> {
+        let lease = lease::read(self.ledger.as_ref(), &ledger::switch_lease_key()).await?;
+        match lease.map(|l| l.value) {
+            Some(lease) if !lease.was_given_back() && !lease.is_held(self.clock.now()) => {
+                let who = "upkeep";
+                let fence = self.take_lease(who).await?;
+                self.give_lease_back(who, fence, true).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The same, when whoever holds the lease can only be dead.
+    pub async fn repair_alone(&self) -> Result<bool, StageError> {
+        let key = ledger::switch_lease_key();
+        let Some(seen) = lease::read(self.ledger.as_ref(), &key).await? else { return Ok(false) };
+        if seen.value.was_given_back() {
+            return Ok(false);
+        }
+        let fallen = Lease { until: crate::domain::Millis(1), ..seen.value.clone() };
+        self.ledger.transact(vec![ledger::put_marked(key, &fallen, seen.mark, ledger::unchanged(Some(&seen)))]).await?;
+        self.repair().await
+    }
+
+    /// The sources of the generations that the target does not share with the active version.
+    async fn sources_of_own(&self, target: &Manifest) -> Result<Vec<SourceId>, StageError> {
+        let mut sources: Vec<SourceId> =
+            self.own_generations(target).await?.into_iter().map(|g| g.source).collect();
+        sources.sort();
+        sources.dedup();
+        Ok(sources)
+    }
+
+    /// The target's generations that the active version does not have.
+    pub(super) async fn own_generations(
+        &self,
+        target: &Manifest,
+    ) -> Result<Vec<crate::domain::Generation>, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let own = target.generation_ids().filter(|id| pointer.generations.get(&id.entity) != Some(&id.number));
+        Ok(ledger::generations(self.ledger.as_ref(), own).await?)
+    }
+}

@@ -1,0 +1,268 @@
+//! Settling a run whose pages are all applied: verify, switch, and say how it ended.
+//!
+//! Always holds: every step may be repeated; a run is ended once, in one transaction with giving its lease
+//! back. A build that is not complete or not believed never becomes visible (P3), and says why (P7).
+
+use std::collections::BTreeMap;
+
+use super::{Settling, Switch};
+use crate::domain::{
+    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState,
+};
+use crate::pipeline::error::StageError;
+use crate::pipeline::lease;
+use crate::pipeline::ledger::{self, NextSync, Stored, StreamProgress};
+use crate::pipeline::poll::Budget;
+use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{Precondition, Write};
+
+impl Switch {
+    pub async fn settle(&self, id: &RunId, budget: &Budget) -> Result<(), StageError> {
+        let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        if run.value.state == RunState::Ended {
+            return self.pass_notes_on().await;
+        }
+        let Some(version) = run.value.builds else { return self.end(run, None, Vec::new()).await };
+        let target =
+            ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
+        if run.value.outcome.is_some() {
+            return self.drop_build(run, target).await;
+        }
+        let who = id.as_str();
+        let fence = self.take_lease(who).await?;
+        let settled = self.settle_build(run, target, fence, budget).await;
+        let moved = matches!(settled, Ok(Settled::Moved));
+        self.give_lease_back(who, fence, moved).await?;
+        match settled? {
+            Settled::Moved | Settled::Stays => self.pass_notes_on().await,
+            Settled::OutOfBudget => {
+                let message = Outgoing::now(Message::Settle { run: id.clone() });
+                Ok(send_all(self.queue.as_ref(), vec![message]).await?)
+            }
+        }
+    }
+
+    async fn settle_build(
+        &self,
+        run: Stored<Run>,
+        mut target: Manifest,
+        fence: Fence,
+        budget: &Budget,
+    ) -> Result<Settled, StageError> {
+        if target.state == VersionState::Active {
+            // The one before us moved the pointer and died.
+            self.open_active(fence).await?;
+            self.end(run, None, Vec::new()).await?;
+            return Ok(Settled::Moved);
+        }
+        let run = self.mark_settling(run).await?;
+        let mut from = BTreeMap::new();
+        for generation in self.own_generations(&target).await? {
+            let source = generation.source.to_string();
+            let start = target.replayed.get(&source).copied().unwrap_or(generation.since);
+            from.entry(generation.source).or_insert(start);
+        }
+        self.catch_up(&target, &mut from, fence).await?;
+        target.replayed = from.iter().map(|(source, number)| (source.to_string(), *number)).collect();
+
+        let key = ledger::settling_key(&run.value.id);
+        let mut settling: Settling =
+            ledger::read(self.ledger.as_ref(), &key).await?.map(|s: Stored<Settling>| s.value).unwrap_or_default();
+        if settling.relation == 0 && settling.after.is_none() {
+            let counts = ledger::counts(self.ledger.as_ref(), &run.value.id).await?;
+            settling.verdict = self.compare_sizes(&target, Some(&counts)).await?;
+        }
+        let checked = self.check_relations(&target, &mut settling, budget).await?;
+        self.ledger
+            .transact(vec![
+                ledger::put(key, &settling, Precondition::None),
+                ledger::put(ledger::version_key(target.version), &target, Precondition::None),
+                ledger::fenced(ledger::switch_lease_key(), fence),
+            ])
+            .await?;
+        if !checked {
+            return Ok(Settled::OutOfBudget);
+        }
+        if !settling.verdict.blocked.is_empty() && !run.value.force {
+            let why = format!(
+                "the guard stopped {}: {}. Readers still see what they saw. Look at it with `teal versions --diff {}`, \
+                 switch to it all the same with `teal switch {} --force`",
+                target.version,
+                settling.verdict.blocked.join("; "),
+                target.version,
+                target.version
+            );
+            return self.leave_ready(run, target, Some((Outcome::Failed, why))).await;
+        }
+        if !run.value.switch {
+            return self.leave_ready(run, target, None).await;
+        }
+        let mut also = self.cursors_of(&run.value).await?;
+        also.push(Write::Delete { key: ledger::building_key(), when: Precondition::None });
+        self.cut_over(&target, Some(from), fence, run.value.id.as_str(), also, 0).await?;
+        self.end(run, None, Vec::new()).await?;
+        Ok(Settled::Moved)
+    }
+
+    async fn mark_settling(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
+        if run.value.state == RunState::Settling {
+            return Ok(run);
+        }
+        let mut next = run.value.clone();
+        next.state = RunState::Settling;
+        let write = ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run)));
+        self.ledger.transact(vec![write]).await?;
+        ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))
+    }
+
+    /// The build stays beside the active version, for somebody to look at and switch to.
+    async fn leave_ready(
+        &self,
+        run: Stored<Run>,
+        mut target: Manifest,
+        failure: Option<(Outcome, String)>,
+    ) -> Result<Settled, StageError> {
+        target.state = VersionState::Ready;
+        if let Some(cursors) = self.cursors_as_map(&run.value).await? {
+            target.cursors = cursors;
+        }
+        let writes = vec![
+            ledger::put(ledger::version_key(target.version), &target, Precondition::None),
+            Write::Delete { key: ledger::building_key(), when: Precondition::None },
+        ];
+        self.end(run, failure, writes).await?;
+        Ok(Settled::Stays)
+    }
+
+    /// A build that is not complete: nobody will ever see it.
+    async fn drop_build(&self, run: Stored<Run>, mut target: Manifest) -> Result<(), StageError> {
+        target.state = VersionState::Dropped;
+        let writes = vec![
+            ledger::put(ledger::version_key(target.version), &target, Precondition::None),
+            Write::Delete { key: ledger::building_key(), when: Precondition::None },
+        ];
+        self.end(run, None, writes).await?;
+        self.pass_notes_on().await
+    }
+
+    /// Ends the run: outcome, last counts, lease, all at once.
+    async fn end(
+        &self,
+        run: Stored<Run>,
+        failure: Option<(Outcome, String)>,
+        mut writes: Vec<Write>,
+    ) -> Result<(), StageError> {
+        let mut next = run.value.clone();
+        let counts = ledger::counts(self.ledger.as_ref(), &next.id).await?;
+        if let Some((outcome, reason)) = failure {
+            next.outcome = Some(outcome);
+            next.reason = Some(reason);
+        }
+        if next.outcome.is_none() {
+            let (outcome, reason) = outcome_of(&next, &counts);
+            next.outcome = Some(outcome);
+            next.reason = reason;
+        }
+        let gone = self.rows_gone(&next, &counts).await?;
+        if !gone.entities.is_empty() {
+            writes.push(Write::Add { key: ledger::counts_key(&next.id), numbers: gone.to_counters() });
+        }
+        next.state = RunState::Ended;
+        next.ended = Some(self.clock.now());
+        let lease = ledger::run_lease_key(&next);
+        writes.push(lease::give_back(lease, next.id.as_str(), next.fence));
+        writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
+        self.ledger.transact(writes).await?;
+        tracing::info!(run = %next.id, outcome = ?next.outcome, reason = next.reason, "run ended");
+        Ok(())
+    }
+
+    /// Rows of the version before that a complete build does not have any more.
+    async fn rows_gone(&self, run: &Run, counts: &Counts) -> Result<Counts, StageError> {
+        let mut gone = Counts::default();
+        if !run.outcome.is_some_and(Outcome::is_success) || run.builds.is_none() {
+            return Ok(gone);
+        }
+        let key = ledger::settling_key(&run.id);
+        let settling: Option<Stored<Settling>> = ledger::read(self.ledger.as_ref(), &key).await?;
+        for (entity, verdict) in settling.map(|s| s.value.verdict.entities).unwrap_or_default() {
+            let rows = counts.entities.get(&entity).copied().unwrap_or_default();
+            let deleted = verdict.before.saturating_sub(rows.changed + rows.unchanged);
+            if deleted > 0 {
+                gone.entities.entry(entity).or_default().deleted = deleted;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The cursors that a complete full listing leaves; they count from the moment that it is visible.
+    async fn cursors_of(&self, run: &Run) -> Result<Vec<Write>, StageError> {
+        let mut writes = Vec::new();
+        for (source, stream, cursor) in self.new_cursors(run).await? {
+            writes.push(ledger::put(ledger::cursor_key(&source, &stream), &cursor, Precondition::None));
+        }
+        Ok(writes)
+    }
+
+    async fn cursors_as_map(&self, run: &Run) -> Result<Option<BTreeMap<String, serde_json::Value>>, StageError> {
+        let cursors = self.new_cursors(run).await?;
+        let map = cursors.into_iter().map(|(source, stream, cursor)| (format!("{source}#{stream}"), cursor));
+        Ok((run.mode == Mode::Full).then(|| map.collect()))
+    }
+
+    async fn new_cursors(
+        &self,
+        run: &Run,
+    ) -> Result<Vec<(SourceId, crate::domain::StreamName, serde_json::Value)>, StageError> {
+        let mut out = Vec::new();
+        if run.mode != Mode::Full {
+            return Ok(out);
+        }
+        let loaded = self.systems.get(&run.config).await?;
+        for source in &run.sources {
+            for stream in loaded.system.streams(&source.name) {
+                let key = ledger::stream_key(&run.id, source, &stream);
+                let progress: Option<Stored<StreamProgress>> = ledger::read(self.ledger.as_ref(), &key).await?;
+                if let Some(cursor) = progress.and_then(|p| p.value.cursor) {
+                    out.push((source.clone(), stream, cursor));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Syncs that waited for a run to end: sent first, struck out after, so that none is lost.
+    pub async fn pass_notes_on(&self) -> Result<(), StageError> {
+        let loaded = self.systems.current().await?;
+        for name in loaded.system.sources.keys() {
+            let source = SourceId::new(name.as_str());
+            let key = ledger::next_key(&source);
+            let Some(note) = ledger::read::<NextSync>(self.ledger.as_ref(), &key).await? else { continue };
+            let NextSync { mode, cause } = note.value.clone();
+            send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause })]).await?;
+            let strike = Write::Delete { key, when: ledger::unchanged(Some(&note)) };
+            match self.ledger.transact(vec![strike]).await {
+                Err(error) if !ledger::was_refused(&error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Settled {
+    Moved,
+    Stays,
+    OutOfBudget,
+}
+
+fn outcome_of(run: &Run, counts: &Counts) -> (Outcome, Option<String>) {
+    if !counts.add_up() {
+        let why = "the counts of the run do not add up; this is a fault of Teal, please report it".to_owned();
+        return (Outcome::PartialError, Some(why));
+    }
+    if counts.records.fetched == 0 && run.mode != Mode::Incremental {
+        return (Outcome::CompleteEmpty, None);
+    }
+    (Outcome::Complete, None)
+}

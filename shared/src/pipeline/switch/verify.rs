@@ -1,0 +1,174 @@
+//! Whether a build may become visible: sizes against the active version, rejects, relations.
+//!
+//! Sizes come from counts that accumulated with the pages, so they cost nothing. Relations are checked in
+//! slices, over the whole manifest as it would be after the switch, before any gate closes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Settling, Switch};
+use crate::config::{Guard, RelationsGuard};
+use crate::domain::{Counts, EntityName, GenerationId, Manifest};
+use crate::pipeline::error::StageError;
+use crate::pipeline::ledger;
+use crate::pipeline::poll::Budget;
+
+/// Rows looked at in one slice.
+const SLICE: usize = 5000;
+/// Rows named as examples.
+const EXAMPLES: usize = 10;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub entities: BTreeMap<EntityName, EntityVerdict>,
+    /// Relations with rows that lead nowhere, by `entity.field`.
+    pub relations: BTreeMap<String, RelationVerdict>,
+    /// Why the guard stops it; empty when it does not.
+    pub blocked: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityVerdict {
+    pub before: u64,
+    pub after: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelationVerdict {
+    pub to: String,
+    pub dangling: u64,
+    /// `key -> value`, a few of them.
+    pub examples: Vec<String>,
+}
+
+impl Switch {
+    /// Sizes and rejects of the target's own generations against what is active.
+    pub(super) async fn compare_sizes(
+        &self,
+        target: &Manifest,
+        counts: Option<&Counts>,
+    ) -> Result<Verdict, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let mut verdict = Verdict::default();
+        for generation in self.own_generations(target).await? {
+            let loaded = self.systems.get(&generation.config).await?;
+            let name = generation.id.entity.clone();
+            let Some(entity) = loaded.system.entity(&name) else { continue };
+            let before = match pointer.generation(&name) {
+                Some(id) => self.reader.head(&id).await?.rows,
+                None => 0,
+            };
+            let after = self.reader.head(&generation.id).await?.rows;
+            verdict.blocked.extend(shrunk(&name, before, after, &entity.guard));
+            if let Some(rows) = counts.and_then(|c| c.entities.get(&name)) {
+                verdict.blocked.extend(rejected(&name, rows.mapped, rows.rejected, &entity.guard));
+            }
+            verdict.entities.insert(name, EntityVerdict { before, after });
+        }
+        Ok(verdict)
+    }
+
+    /// Goes on with checking relations; `false` when the budget is spent before the end.
+    pub(super) async fn check_relations(
+        &self,
+        target: &Manifest,
+        settling: &mut Settling,
+        budget: &Budget,
+    ) -> Result<bool, StageError> {
+        let relations = self.relations_to_check(target).await?;
+        while let Some(relation) = relations.get(settling.relation) {
+            loop {
+                if budget.is_spent(self.clock.now()) {
+                    return Ok(false);
+                }
+                let found = self
+                    .reader
+                    .dangling(&relation.from, &relation.field, &relation.to, settling.after.as_ref(), SLICE)
+                    .await?;
+                if !found.found.is_empty() {
+                    let name = format!("{}.{}", relation.from.entity, relation.field);
+                    let verdict = settling.verdict.relations.entry(name).or_default();
+                    verdict.to = relation.to.entity.to_string();
+                    verdict.dangling += found.found.len() as u64;
+                    let room = EXAMPLES.saturating_sub(verdict.examples.len());
+                    let examples = found.found.iter().take(room);
+                    verdict.examples.extend(examples.map(|(key, value)| format!("{key} -> {}", value.to_json())));
+                }
+                settling.after = found.next;
+                if settling.after.is_none() {
+                    break;
+                }
+            }
+            settling.relation += 1;
+        }
+        for relation in &relations {
+            let name = format!("{}.{}", relation.from.entity, relation.field);
+            if let Some(found) = settling.verdict.relations.get(&name).filter(|_| relation.blocks) {
+                let why = format!("{} rows of {name} lead to no row of {}", found.dangling, found.to);
+                if !settling.verdict.blocked.contains(&why) {
+                    settling.verdict.blocked.push(why);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Relations of which the target rebuilds either side.
+    async fn relations_to_check(&self, target: &Manifest) -> Result<Vec<ToCheck>, StageError> {
+        let own: Vec<GenerationId> = self.own_generations(target).await?.into_iter().map(|g| g.id).collect();
+        let mut out = Vec::new();
+        for generation in ledger::generations(self.ledger.as_ref(), target.generation_ids()).await? {
+            let loaded = self.systems.get(&generation.config).await?;
+            let Some(entity) = loaded.system.entity(&generation.id.entity) else { continue };
+            for relation in &entity.schema.relations {
+                let Some(number) = target.generations.get(&relation.to) else { continue };
+                let to = GenerationId { entity: relation.to.clone(), number: *number };
+                if own.contains(&generation.id) || own.contains(&to) {
+                    out.push(ToCheck {
+                        from: generation.id.clone(),
+                        field: relation.field.clone(),
+                        to,
+                        blocks: entity.guard.relations == RelationsGuard::Block,
+                    });
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+struct ToCheck {
+    from: GenerationId,
+    field: String,
+    to: GenerationId,
+    blocks: bool,
+}
+
+fn shrunk(name: &EntityName, before: u64, after: u64, guard: &Guard) -> Option<String> {
+    let lost = share(before.saturating_sub(after), before);
+    (lost > guard.max_shrink).then(|| {
+        format!(
+            "{name} would shrink from {before} to {after} rows ({:.0} % fewer, the guard allows {:.0} %)",
+            lost * 100.0,
+            guard.max_shrink * 100.0
+        )
+    })
+}
+
+fn rejected(name: &EntityName, mapped: u64, rejected: u64, guard: &Guard) -> Option<String> {
+    let part = share(rejected, mapped);
+    (part > guard.max_rejected).then(|| {
+        format!(
+            "{rejected} of {mapped} rows of {name} were rejected ({:.0} %, the guard allows {:.0} %); \
+             `teal rejects list --entity {name}` shows why",
+            part * 100.0,
+            guard.max_rejected * 100.0
+        )
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of rows needs no more than 52 bits")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,115 @@
+//! Compiled systems by configuration hash: compiled once per process, kept for as long as it lives.
+//!
+//! Owns the cache. A generation follows the mapping of the configuration that it was built under, so
+//! several may be in use at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::StageError;
+use super::ledger::{self, ConfigItem};
+use crate::config::{Bundle, Source, System};
+use crate::domain::{ConfigHash, SourceName};
+use crate::ports::connector::ConnectorConfig;
+use crate::ports::{BlobReader, Connector, Connectors, LedgerReader, Secrets};
+
+/// A system together with its connectors.
+pub struct Loaded {
+    pub system: System,
+    connectors: BTreeMap<SourceName, Arc<dyn Connector>>,
+}
+
+impl Loaded {
+    pub fn source(&self, name: &SourceName) -> Result<&Source, StageError> {
+        self.system.sources.get(name).ok_or_else(|| StageError::NoSource(name.clone()))
+    }
+
+    pub fn connector(&self, name: &SourceName) -> Result<&Arc<dyn Connector>, StageError> {
+        self.connectors.get(name).ok_or_else(|| StageError::NoSource(name.clone()))
+    }
+}
+
+pub struct Systems {
+    ledger: Arc<dyn LedgerReader>,
+    blobs: Arc<dyn BlobReader>,
+    secrets: Arc<dyn Secrets>,
+    connectors: Arc<dyn Connectors>,
+    loaded: Mutex<BTreeMap<ConfigHash, Arc<Loaded>>>,
+}
+
+impl Systems {
+    pub fn new(
+        ledger: Arc<dyn LedgerReader>,
+        blobs: Arc<dyn BlobReader>,
+        secrets: Arc<dyn Secrets>,
+        connectors: Arc<dyn Connectors>,
+    ) -> Self {
+        Self { ledger, blobs, secrets, connectors, loaded: Mutex::default() }
+    }
+
+    /// The system that is in force now.
+    pub async fn current(&self) -> Result<Arc<Loaded>, StageError> {
+        let item: Option<ledger::Stored<ConfigItem>> =
+            ledger::read(self.ledger.as_ref(), &ledger::config_key()).await?;
+        self.get(&item.ok_or(StageError::NoConfig)?.value.hash).await
+    }
+
+    pub async fn get(&self, hash: &ConfigHash) -> Result<Arc<Loaded>, StageError> {
+        if let Some(loaded) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
+            return Ok(loaded.clone());
+        }
+        let bytes = self.blobs.get(&Bundle::blob_key(hash)).await?;
+        let bundle = Bundle::decode(&bytes)
+            .map_err(|error| StageError::Config { hash: hash.clone(), why: error.to_string() })?;
+        let loaded = Arc::new(self.compile(&bundle).await?);
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Compiles everything, connectors included, and checks what needs both: that the streams exist.
+    pub async fn compile(&self, bundle: &Bundle) -> Result<Loaded, StageError> {
+        let hash = bundle.hash();
+        let bad = |why: String| StageError::Config { hash: hash.clone(), why };
+        let system = crate::config::load(bundle).map_err(|problems| bad(problems.to_string()))?;
+        let mut connectors = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for source in system.sources.values() {
+            let connector = self.connectors.compile(&source.manifest, &self.config_of(source).await?)?;
+            let streams = connector.streams();
+            for stream in system.streams(&source.name) {
+                if !streams.contains(&stream) {
+                    let have: Vec<&str> = streams.iter().map(|s| s.as_str()).collect();
+                    wrong.push(format!(
+                        "source '{}' has no stream '{stream}'; its connector has {}",
+                        source.name,
+                        have.join(", ")
+                    ));
+                }
+            }
+            connectors.insert(source.name.clone(), connector);
+        }
+        if wrong.is_empty() { Ok(Loaded { system, connectors }) } else { Err(bad(wrong.join("\n"))) }
+    }
+
+    /// Fills in secrets. Missing ones are named when something is asked of the source, not before: a
+    /// laptop that only reads needs none.
+    async fn config_of(&self, source: &Source) -> Result<ConnectorConfig, StageError> {
+        let mut secrets = BTreeMap::new();
+        for (member, name) in &source.secrets {
+            if let Some(secret) = self.secrets.get(&name.0).await? {
+                secrets.insert(member.clone(), secret);
+            }
+        }
+        Ok(ConnectorConfig { plain: source.config.clone(), secrets })
+    }
+
+    /// Every secret that the source's connector needs is there.
+    pub async fn check_secrets(&self, source: &Source) -> Result<(), StageError> {
+        for name in source.secrets.values() {
+            if self.secrets.get(&name.0).await?.is_none() {
+                return Err(StageError::NoSecret(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! Applying one raw object to generations, each under the mapping that it was built with.
+//!
+//! Shared by everything that applies: a run's pages, live changes, and the catch-up of a switch, a rollback
+//! or a rebuild. So all of them give the same rows for the same raw (P5).
+//!
+//! Always holds: a record is normalized once per generation; one raw object makes one merge per generation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use serde_json::Value as Json;
+
+use crate::config::{Action, Entity};
+use crate::domain::raw::RawFrom;
+use crate::domain::run::RecordCounts;
+use crate::domain::{
+    ConfigHash, Counts, Generation, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, StreamName,
+};
+use crate::pipeline::error::StageError;
+use crate::pipeline::normalize::{self, Normalized, Record};
+use crate::pipeline::systems::{Loaded, Systems};
+use crate::ports::EntityWriter;
+use crate::ports::entities::Writer;
+
+/// Rejects that are kept in full for one raw object; beyond that they are only counted.
+const REJECTS_KEPT: usize = 200;
+
+/// What is to be applied, and where to.
+pub struct Job<'a> {
+    pub key: &'a RawKey,
+    pub raw: &'a Raw,
+    pub generations: &'a [Generation],
+    pub writer: Writer,
+    pub run: Option<&'a RunId>,
+    pub now: Millis,
+}
+
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub counts: Counts,
+    pub rejects: Vec<Reject>,
+}
+
+/// What one configuration reads out of a raw object.
+struct Reading {
+    loaded: Arc<Loaded>,
+    records: Vec<Item>,
+    /// Why nothing could be read.
+    unreadable: Option<RejectReason>,
+}
+
+struct Item {
+    stream: StreamName,
+    what: What,
+}
+
+enum What {
+    Record { json: Json, hash: u64 },
+    Delete { owner: crate::domain::Key, provider: Option<i64> },
+    Unreadable(RejectReason),
+}
+
+/// What became of a record over all entities that it feeds.
+#[derive(Clone, Copy, Default)]
+struct Fate {
+    mapped: bool,
+    rejected: bool,
+}
+
+pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>) -> Result<Applied, StageError> {
+    let mut readings: BTreeMap<ConfigHash, Reading> = BTreeMap::new();
+    for generation in job.generations {
+        if !readings.contains_key(&generation.config) {
+            let loaded = systems.get(&generation.config).await?;
+            readings.insert(generation.config.clone(), read(loaded, job.raw)?);
+        }
+    }
+    let mut applied = Applied::default();
+    let mut fates: BTreeMap<usize, Fate> = BTreeMap::new();
+    let mut merges = Vec::new();
+    for generation in job.generations {
+        let reading = &readings[&generation.config];
+        let Some(entity) = reading.loaded.system.entity(&generation.id.entity) else { continue };
+        let changes = changes_of(&job, entity, reading, &mut applied, &mut fates);
+        if !changes.is_empty() {
+            let (writer, slot) = (job.writer, job.key.0.as_str());
+            merges.push(async move {
+                let merged = entities.merge(&generation.id, writer, slot, &changes).await?;
+                Ok::<_, StageError>((entity.name.clone(), merged))
+            });
+        }
+    }
+    for (name, merged) in try_join_all(merges).await? {
+        let rows = applied.counts.entities.entry(name).or_default();
+        rows.new += merged.new;
+        rows.changed += merged.changed;
+        rows.unchanged += merged.unchanged;
+        rows.superseded += merged.superseded;
+        rows.duplicate += merged.duplicate;
+        rows.deleted += merged.deleted;
+    }
+    if let Some(reading) = readings.values().next_back() {
+        applied.counts.records = record_counts(reading, &fates);
+        if let Some(reason) = &reading.unreadable {
+            applied.rejects.push(reject(&job, &stream_of(job.raw), None, None, 0, reason.clone()));
+        }
+    }
+    Ok(applied)
+}
+
+fn changes_of(
+    job: &Job<'_>,
+    entity: &Entity,
+    reading: &Reading,
+    applied: &mut Applied,
+    fates: &mut BTreeMap<usize, Fate>,
+) -> Vec<RecordChange> {
+    let mut changes = Vec::new();
+    let rows = applied.counts.entities.entry(entity.name.clone()).or_default();
+    let mut rejects = Vec::new();
+    for (index, item) in reading.records.iter().enumerate().filter(|(_, item)| item.stream == entity.stream) {
+        let fate = fates.entry(index).or_default();
+        match &item.what {
+            What::Record { json, hash } => {
+                let record = Record { json, hash: *hash, stated: job.raw.head.stated };
+                let Normalized { change, mapped, duplicates, rejected_rows, rejects: bad, .. } =
+                    normalize::normalize(entity, &record);
+                rows.mapped += mapped;
+                rows.duplicate += duplicates;
+                rows.rejected += rejected_rows;
+                fate.mapped |= mapped > rejected_rows;
+                fate.rejected |= !bad.is_empty();
+                rejects.extend(bad.into_iter().map(|bad| (index, bad.key, bad.reason)));
+                changes.extend(change);
+            }
+            What::Delete { owner, provider } => {
+                fate.mapped = true;
+                changes.push(normalize::delete_change(owner.clone(), *provider, job.raw.head.stated));
+            }
+            What::Unreadable(reason) => {
+                if !fate.rejected {
+                    rejects.push((index, None, reason.clone()));
+                }
+                fate.rejected = true;
+            }
+        }
+    }
+    for (index, key, reason) in rejects {
+        if applied.rejects.len() < REJECTS_KEPT {
+            applied.rejects.push(reject(job, &entity.stream, Some(entity), key, index, reason));
+        }
+    }
+    changes
+}
+
+fn record_counts(reading: &Reading, fates: &BTreeMap<usize, Fate>) -> RecordCounts {
+    let mut counts = RecordCounts::default();
+    for index in 0..reading.records.len() {
+        counts.fetched += 1;
+        match fates.get(&index).copied().unwrap_or_default() {
+            Fate { mapped: true, .. } => counts.mapped += 1,
+            Fate { rejected: true, .. } => counts.rejected += 1,
+            Fate { .. } => counts.filtered += 1,
+        }
+    }
+    counts
+}
+
+/// Takes the records out of a raw object as this configuration understands it.
+fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
+    let read = match &raw.head.from {
+        RawFrom::Page { stream, position, .. } => {
+            loaded.connector(&raw.head.source.name)?.records(stream, position, &raw.body).map(|records| {
+                records.into_iter().map(|json| Item { stream: stream.clone(), what: record(json) }).collect()
+            })
+        }
+        RawFrom::Delivery { timed, .. } => Ok(read_delivery(&loaded, raw, *timed)?),
+    };
+    Ok(match read {
+        Ok(records) => Reading { loaded, records, unreadable: None },
+        Err(error) => {
+            let reason = RejectReason { code: "TEAL-R020".into(), field: None, message: error.to_string() };
+            Reading { loaded, records: Vec::new(), unreadable: Some(reason) }
+        }
+    })
+}
+
+fn record(json: Json) -> What {
+    let hash = normalize::record_hash(&json);
+    What::Record { json, hash }
+}
+
+/// What a delivery's rules say that it holds. Rules that only trigger a sync are not our business.
+fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, StageError> {
+    let Some(webhook) = &loaded.source(&raw.head.source.name)?.webhook else { return Ok(Vec::new()) };
+    let Ok(body) = serde_json::from_slice::<Json>(&raw.body) else { return Ok(Vec::new()) };
+    let mut items = Vec::new();
+    for rule in webhook.on.iter().filter(|rule| rule.applies(&body)) {
+        match &rule.action {
+            Action::Sync { .. } => {}
+            Action::Upsert { stream, .. } | Action::Delete { stream, .. } if !timed => {
+                let message = "the delivery does not say when it was sent, so it may only trigger a sync; \
+                               declare `stated` in the source's webhook"
+                    .into();
+                let reason = RejectReason { code: "TEAL-R021".into(), field: None, message };
+                items.push(Item { stream: stream.clone(), what: What::Unreadable(reason) });
+            }
+            Action::Upsert { stream, record: path } => match normalize::find(path, &body) {
+                Some(Json::Array(list)) => {
+                    items.extend(list.iter().map(|json| Item { stream: stream.clone(), what: record(json.clone()) }));
+                }
+                Some(json) => items.push(Item { stream: stream.clone(), what: record(json.clone()) }),
+                None => {
+                    let message = format!("the delivery has no record at '{path}'");
+                    let reason = RejectReason { code: "TEAL-R022".into(), field: None, message };
+                    items.push(Item { stream: stream.clone(), what: What::Unreadable(reason) });
+                }
+            },
+            Action::Delete { stream, .. } => {
+                let what = match normalize::read_delete(&rule.action, &body) {
+                    Ok((owner, provider)) => What::Delete { owner, provider },
+                    Err(reason) => What::Unreadable(reason),
+                };
+                items.push(Item { stream: stream.clone(), what });
+            }
+        }
+    }
+    Ok(items)
+}
+
+fn stream_of(raw: &Raw) -> StreamName {
+    match &raw.head.from {
+        RawFrom::Page { stream, .. } => stream.clone(),
+        RawFrom::Delivery { .. } => StreamName::new("webhook"),
+    }
+}
+
+fn reject(
+    job: &Job<'_>,
+    stream: &StreamName,
+    entity: Option<&Entity>,
+    key: Option<String>,
+    index: usize,
+    reason: RejectReason,
+) -> Reject {
+    Reject {
+        source: job.raw.head.source.clone(),
+        stream: stream.clone(),
+        entity: entity.map(|e| e.name.clone()),
+        key,
+        record: u32::try_from(index).unwrap_or(u32::MAX),
+        reason,
+        raw: job.key.clone(),
+        run: job.run.cloned(),
+        at: job.now,
+    }
+}

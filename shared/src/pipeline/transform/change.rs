@@ -1,0 +1,92 @@
+//! Changes: raw objects that are no part of a complete listing. Into the log first, then into the active
+//! generations, by order.
+
+use super::Transform;
+use super::apply::{Applied, Job, apply};
+use crate::config::Action;
+use crate::domain::{ConfigHash, Message, Raw, RawKey, RunId, SourceId};
+use crate::pipeline::error::StageError;
+use crate::pipeline::{changelog, ledger};
+use crate::ports::entities::Writer;
+use crate::ports::queue::{Outgoing, send_all};
+
+impl Transform {
+    pub(super) async fn delivery(
+        &self,
+        config: &ConfigHash,
+        source: &SourceId,
+        key: &RawKey,
+    ) -> Result<(), StageError> {
+        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        let applied = self.change(source, key, &raw, None).await?;
+        self.keep_rejects(&applied.rejects).await?;
+        self.trigger_syncs(config, source, key, &raw).await
+    }
+
+    /// Logs a change, then applies it to whatever is active now. While a switch has the gates closed this
+    /// fails with `GateClosed`, and the message comes again.
+    pub(super) async fn change(
+        &self,
+        source: &SourceId,
+        key: &RawKey,
+        raw: &Raw,
+        run: Option<&RunId>,
+    ) -> Result<Applied, StageError> {
+        changelog::append(self.ledger.as_ref(), source, key, self.clock.now()).await?;
+        self.apply_live(source, key, raw, run).await
+    }
+
+    async fn apply_live(
+        &self,
+        source: &SourceId,
+        key: &RawKey,
+        raw: &Raw,
+        run: Option<&RunId>,
+    ) -> Result<Applied, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let ids = pointer.generations.keys().filter_map(|entity| pointer.generation(entity));
+        let mut generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        generations.retain(|g| g.source == *source);
+        let job = Job { key, raw, generations: &generations, writer: Writer::Live, run, now: self.clock.now() };
+        apply(&self.systems, self.entities.as_ref(), job).await
+    }
+
+    /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it
+    /// left before.
+    pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
+        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        let applied = self.apply_live(source, key, &raw, None).await?;
+        let old = ledger::read_all::<serde_json::Value>(self.ledger.as_ref(), ledger::REJECT, &format!("{key}#")).await?;
+        for chunk in old.chunks(crate::ports::ledger::MAX_WRITES) {
+            let deletes = chunk.iter().map(|(sort, _)| crate::ports::Write::Delete {
+                key: crate::ports::ItemKey::new(ledger::REJECT, sort),
+                when: crate::ports::Precondition::None,
+            });
+            self.ledger.transact(deletes.collect()).await?;
+        }
+        self.keep_rejects(&applied.rejects).await
+    }
+
+    /// Asks for the syncs that the delivery's rules want. Asking twice is asking once: whoever comes while
+    /// the source is busy leaves one note.
+    async fn trigger_syncs(
+        &self,
+        config: &ConfigHash,
+        source: &SourceId,
+        key: &RawKey,
+        raw: &Raw,
+    ) -> Result<(), StageError> {
+        let loaded = self.systems.get(config).await?;
+        let Some(webhook) = &loaded.source(&source.name)?.webhook else { return Ok(()) };
+        let body = serde_json::from_slice(&raw.body).unwrap_or(serde_json::Value::Null);
+        let syncs = webhook.on.iter().filter(|rule| rule.applies(&body)).filter_map(|rule| match rule.action {
+            Action::Sync { mode } => Some(Outgoing::now(Message::Sync {
+                source: source.clone(),
+                mode,
+                cause: format!("webhook {}", key.0.rsplit('/').next().unwrap_or_default()),
+            })),
+            Action::Upsert { .. } | Action::Delete { .. } => None,
+        });
+        Ok(send_all(self.queue.as_ref(), syncs.collect()).await?)
+    }
+}

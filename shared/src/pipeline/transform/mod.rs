@@ -1,0 +1,68 @@
+//! transform: raw in, rows out. Pages of a run go into the generations that it builds; changes (deliveries
+//! and pages of incremental runs) go into the change log and then into the active generations.
+//!
+//! Owns applying and counting. Owns no mapping rule (`normalize`) and no merge rule (`Entities`).
+//!
+//! Always holds: a message can be handled any number of times, in any order with others. A page's counts
+//! and its mark that it is applied are one transaction, conditional on the mark being absent, so that a
+//! redelivery changes no count (P7). The run is settled when fetching is over and every page is applied,
+//! whichever comes last.
+
+pub mod apply;
+mod change;
+mod page;
+
+use std::sync::Arc;
+
+use super::error::StageError;
+use super::ledger;
+use super::systems::Systems;
+use crate::domain::{Message, Reject, Run, RunState};
+use crate::ports::ledger::{MAX_WRITES, Write};
+use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{BlobReader, Clock, EntityWriter, Ledger, Precondition, QueueSender};
+
+pub struct Transform {
+    pub ledger: Arc<dyn Ledger>,
+    pub entities: Arc<dyn EntityWriter>,
+    pub blobs: Arc<dyn BlobReader>,
+    pub queue: Arc<dyn QueueSender>,
+    pub systems: Arc<Systems>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Transform {
+    /// Handles one message of the transform queue.
+    pub async fn handle(&self, message: Message) -> Result<(), StageError> {
+        match message {
+            Message::Page { run, source, stream, slot } => self.page(&run, &source, &stream, slot).await,
+            Message::Delivery { config, source, raw } => self.delivery(&config, &source, &raw).await,
+            Message::Replay { config: _, source, raw } => self.replay(&source, &raw).await,
+            Message::Sync { .. } | Message::Continue { .. } | Message::Settle { .. } => {
+                Err(StageError::Impossible("this message belongs to another stage".into()))
+            }
+        }
+    }
+
+    /// Writes rejects under keys that the same rejects always have.
+    async fn keep_rejects(&self, rejects: &[Reject]) -> Result<(), StageError> {
+        let writes: Vec<Write> = rejects
+            .iter()
+            .enumerate()
+            .map(|(nth, reject)| ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None))
+            .collect();
+        for chunk in writes.chunks(MAX_WRITES) {
+            self.ledger.transact(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends the run to be settled if fetching is over and every page is applied.
+pub async fn settle_if_sealed(ledger: &dyn Ledger, queue: &dyn QueueSender, run: &Run) -> Result<(), StageError> {
+    let (RunState::Fetched, Some(pages)) = (&run.state, run.pages) else { return Ok(()) };
+    if ledger::pages_done(ledger, &run.id).await? >= pages {
+        send_all(queue, vec![Outgoing::now(Message::Settle { run: run.id.clone() })]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! upkeep: on schedule, and when a host starts. Resumes runs whose holder died, opens gates that a dead
+//! mover left closed, passes on syncs that wait, and lets go of what nobody keeps.
+//!
+//! Always holds: everything here may run at any time, beside everything else, and twice. It deletes only
+//! what no kept version can reach.
+
+mod retention;
+
+use std::sync::Arc;
+
+pub use retention::Freed;
+
+use super::error::StageError;
+use super::lease;
+use super::ledger;
+use super::poll::Budget;
+use super::switch::Switch;
+use super::systems::Systems;
+use crate::domain::{Message, RunState};
+use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{BlobAdmin, BlobReader, Clock, EntityAdmin, Ledger, QueueSender};
+
+pub struct Upkeep {
+    pub ledger: Arc<dyn Ledger>,
+    pub entities: Arc<dyn EntityAdmin>,
+    pub blobs: Arc<dyn BlobReader>,
+    pub blob_admin: Arc<dyn BlobAdmin>,
+    pub queue: Arc<dyn QueueSender>,
+    pub systems: Arc<Systems>,
+    pub switch: Arc<Switch>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a round of upkeep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Upkept {
+    pub resumed: Vec<String>,
+    pub gates_repaired: bool,
+    #[serde(flatten)]
+    pub freed: Freed,
+}
+
+impl Upkeep {
+    /// One round. `alone` says that no other process can be at work on this system, so that whatever looks
+    /// held is held by the dead: what a host knows when it has just locked its data.
+    pub async fn round(&self, alone: bool, budget: &Budget) -> Result<Upkept, StageError> {
+        let gates_repaired = if alone { self.switch.repair_alone().await? } else { self.switch.repair().await? };
+        let resumed = self.resume(alone).await?;
+        self.switch.pass_notes_on().await?;
+        let freed = self.let_go(budget).await?;
+        Ok(Upkept { resumed, gates_repaired, freed })
+    }
+
+    /// Wakes every run that has not ended and that nobody holds. Waking one that is at work changes nothing.
+    async fn resume(&self, alone: bool) -> Result<Vec<String>, StageError> {
+        let mut resumed = Vec::new();
+        let now = self.clock.now();
+        for (_, run) in ledger::read_all::<crate::domain::Run>(self.ledger.as_ref(), ledger::RUN, "").await? {
+            let id = run.id.clone();
+            let waits = matches!(run.state, RunState::WaitingQuota { until } if now < until);
+            let held = lease::read(self.ledger.as_ref(), &ledger::run_lease_key(&run)).await?;
+            let held = held.is_some_and(|l| l.value.is_held(now) && l.value.holder == id.as_str());
+            if run.state == RunState::Ended || (held && !alone) || (waits && !alone) {
+                continue;
+            }
+            let message = match run.state {
+                RunState::Settling => Message::Settle { run: run.id },
+                _ => Message::Continue { run: run.id },
+            };
+            send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await?;
+            resumed.push(id.to_string());
+        }
+        Ok(resumed)
+    }
+}

@@ -1,0 +1,259 @@
+//! Letting go: versions beyond those that are kept, their generations, and raw that no kept version can be
+//! made again from.
+//!
+//! Raw is kept by reachability: for each of the last `versions.raw` versions, the complete listing that its
+//! generations began from, and every change-log entry since. Runs are kept as history, without their pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Upkeep;
+use crate::config::Versions;
+use crate::domain::{
+    Generation, GenerationId, Manifest, Millis, Mode, Run, RunId, RunState, SourceId, Version, VersionState,
+};
+use crate::pipeline::changelog::{self, CLOCK_SKEW};
+use crate::pipeline::error::StageError;
+use crate::pipeline::ledger;
+use crate::pipeline::poll::Budget;
+use crate::ports::entities::Dropped;
+use crate::ports::ledger::{ItemKey, MAX_WRITES, Write};
+use crate::ports::{BlobError, Precondition};
+
+/// Rows deleted at once, so that nobody waits long for the store.
+const SLICE: usize = 2000;
+/// Runs kept as history.
+const RUNS: usize = 500;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Freed {
+    pub versions: Vec<Version>,
+    pub generations: Vec<String>,
+    pub raw: u64,
+}
+
+/// What the kept versions need of raw.
+#[derive(Debug, Default)]
+struct Needed {
+    listings: BTreeSet<RunId>,
+    /// Per source, the first change-log entry that somebody may still replay.
+    since: BTreeMap<SourceId, u64>,
+}
+
+impl Upkeep {
+    pub(super) async fn let_go(&self, budget: &Budget) -> Result<Freed, StageError> {
+        let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(Freed::default()) };
+        let rules = self.systems.current().await?.system.versions.clone();
+        let mut manifests = ledger::manifests(self.ledger.as_ref()).await?;
+        let mut freed = Freed { versions: self.retire(&mut manifests, pointer.version, &rules).await?, ..Freed::default() };
+        self.drop_generations(&manifests, &mut freed, budget).await?;
+        let needed = self.needed(&manifests, &rules).await?;
+        self.prune_log(&needed, &mut freed, budget).await?;
+        self.prune_runs(&manifests, &needed, &mut freed, budget).await?;
+        Ok(freed)
+    }
+
+    /// Retires versions that are neither active, nor among those kept to roll back to, nor within the grace
+    /// period; drops builds that a newer version has overtaken.
+    async fn retire(
+        &self,
+        manifests: &mut [Manifest],
+        active: Version,
+        rules: &Versions,
+    ) -> Result<Vec<Version>, StageError> {
+        let now = self.clock.now();
+        let mut previous: Vec<(Millis, Version)> = manifests
+            .iter()
+            .filter(|m| m.state == VersionState::Previous)
+            .map(|m| (m.deactivated.unwrap_or_default(), m.version))
+            .collect();
+        previous.sort_by(|a, b| b.cmp(a));
+        let kept: BTreeSet<Version> =
+            previous.iter().take(rules.keep.saturating_sub(1) as usize).map(|(_, version)| *version).collect();
+        let newest_ready =
+            manifests.iter().filter(|m| m.state == VersionState::Ready && m.version > active).map(|m| m.version).max();
+        let mut gone = Vec::new();
+        for manifest in manifests {
+            let next = match manifest.state {
+                VersionState::Previous
+                    if !kept.contains(&manifest.version)
+                        && manifest.deactivated.unwrap_or_default().plus(rules.grace) < now =>
+                {
+                    VersionState::Retired
+                }
+                VersionState::Ready if Some(manifest.version) != newest_ready => VersionState::Dropped,
+                _ => continue,
+            };
+            let key = ledger::version_key(manifest.version);
+            let Some(seen) = ledger::read::<Manifest>(self.ledger.as_ref(), &key).await? else { continue };
+            if seen.value.state != manifest.state {
+                continue;
+            }
+            manifest.state = next;
+            let write = ledger::put(key, manifest, ledger::unchanged(Some(&seen)));
+            match self.ledger.transact(vec![write]).await {
+                Ok(()) => gone.push(manifest.version),
+                Err(error) if ledger::was_refused(&error) => manifest.state = seen.value.state,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Drops every stored generation that no version that can still be read names.
+    async fn drop_generations(
+        &self,
+        manifests: &[Manifest],
+        freed: &mut Freed,
+        budget: &Budget,
+    ) -> Result<(), StageError> {
+        let named: BTreeSet<GenerationId> = manifests
+            .iter()
+            .filter(|m| !matches!(m.state, VersionState::Retired | VersionState::Dropped))
+            .flat_map(Manifest::generation_ids)
+            .collect();
+        // A manifest is written before its generations are made, so one of an unknown version is newer than
+        // the list we read, not an orphan.
+        let known: BTreeSet<u32> = manifests.iter().map(|m| m.version.0).collect();
+        for id in self.entities.generations().await? {
+            if named.contains(&id) || !known.contains(&id.number) {
+                continue;
+            }
+            while self.entities.drop_slice(&id, SLICE).await? == Dropped::More {
+                if budget.is_spent(self.clock.now()) {
+                    return Ok(());
+                }
+            }
+            freed.generations.push(id.to_string());
+        }
+        Ok(())
+    }
+
+    async fn needed(&self, manifests: &[Manifest], rules: &Versions) -> Result<Needed, StageError> {
+        let mut needed = Needed::default();
+        let readable = |m: &&Manifest| !matches!(m.state, VersionState::Retired | VersionState::Dropped);
+        let was_visible = |m: &&Manifest| m.activated.is_some();
+        let last = manifests.iter().rev().filter(was_visible).take(rules.raw as usize);
+        for manifest in manifests.iter().filter(readable).chain(last) {
+            for generation in ledger::generations(self.ledger.as_ref(), manifest.generation_ids()).await? {
+                let Generation { source, listing, since, .. } = generation;
+                needed.listings.extend(listing);
+                let first = needed.since.entry(source).or_insert(since);
+                *first = since.min(*first);
+            }
+        }
+        // Who rolls back replays from a little before the version ceased to be active.
+        for manifest in manifests.iter().filter(readable) {
+            let Some(time) = manifest.deactivated else { continue };
+            for (source, first) in &mut needed.since {
+                let start = changelog::first_since(self.ledger.as_ref(), source, time.minus(CLOCK_SKEW)).await?;
+                *first = start.min(*first);
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Deletes entries that nobody replays any more, each after its raw.
+    async fn prune_log(&self, needed: &Needed, freed: &mut Freed, budget: &Budget) -> Result<(), StageError> {
+        for (source, first) in &needed.since {
+            loop {
+                let entries = changelog::entries(self.ledger.as_ref(), source, 0, 50).await?;
+                let old: Vec<_> = entries.into_iter().filter(|(number, _)| number < first).collect();
+                if old.is_empty() || budget.is_spent(self.clock.now()) {
+                    break;
+                }
+                for (number, entry) in old {
+                    let seen = ledger::seen_key(source, &entry.raw);
+                    let mut writes =
+                        vec![Write::Delete { key: ledger::log_key(source, number), when: Precondition::None }];
+                    // An entry that was made again under a later number still needs its raw.
+                    let entered = changelog::entered_at(self.ledger.as_ref(), source, &entry.raw).await?;
+                    if entered.is_none_or(|at| at <= entry.at) {
+                        self.delete_raw(&entry.raw.0, freed).await?;
+                        writes.push(Write::Delete { key: seen, when: Precondition::None });
+                    }
+                    self.ledger.transact(writes).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_raw(&self, key: &str, freed: &mut Freed) -> Result<(), StageError> {
+        match self.blob_admin.delete(key).await {
+            Ok(()) | Err(BlobError::Missing(_)) => {
+                freed.raw += 1;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes the pages of runs that are over and whose listing nobody needs, and forgets the oldest runs.
+    async fn prune_runs(
+        &self,
+        manifests: &[Manifest],
+        needed: &Needed,
+        freed: &mut Freed,
+        budget: &Budget,
+    ) -> Result<(), StageError> {
+        let runs = ledger::read_all::<Run>(self.ledger.as_ref(), ledger::RUN, "").await?;
+        let too_many = runs.len().saturating_sub(RUNS);
+        let in_use: BTreeSet<&RunId> = manifests.iter().filter_map(|m| m.run.as_ref()).collect();
+        for (index, (_, run)) in runs.into_iter().enumerate() {
+            if budget.is_spent(self.clock.now()) {
+                return Ok(());
+            }
+            if run.state != RunState::Ended || needed.listings.contains(&run.id) {
+                continue;
+            }
+            self.delete_pages(&run, freed).await?;
+            if index < too_many && !in_use.contains(&run.id) {
+                let writes = vec![
+                    Write::Delete { key: ledger::counts_key(&run.id), when: Precondition::None },
+                    Write::Delete { key: ledger::settling_key(&run.id), when: Precondition::None },
+                    Write::Delete { key: ledger::run_key(&run.id), when: Precondition::None },
+                ];
+                self.ledger.transact(writes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_pages(&self, run: &Run, freed: &mut Freed) -> Result<(), StageError> {
+        let part = ledger::run_part(&run.id);
+        for prefix in ["slot#", "done#", "stream#"] {
+            loop {
+                let items = self.ledger.list(&part, prefix, None, MAX_WRITES).await?;
+                if items.is_empty() {
+                    break;
+                }
+                let deletes = items.into_iter().map(|item| Write::Delete {
+                    key: ItemKey::new(part.clone(), item.key.sort),
+                    when: Precondition::None,
+                });
+                self.ledger.transact(deletes.collect()).await?;
+            }
+        }
+        // The pages of a rebuild belong to the listing that it adopted them from.
+        if run.mode == Mode::Rebuild {
+            return Ok(());
+        }
+        for source in &run.sources {
+            let prefix = format!("raw/{source}/run/{}/", run.id);
+            let mut after: Option<String> = None;
+            loop {
+                let keys = self.blobs.list(&prefix, after.as_deref(), ledger::PAGE).await?;
+                let Some(last) = keys.last() else { break };
+                after = Some(last.clone());
+                for key in keys {
+                    // Pages of incremental runs live as long as their change-log entries.
+                    let raw = crate::domain::RawKey(key);
+                    if changelog::entered_at(self.ledger.as_ref(), source, &raw).await?.is_none() {
+                        self.delete_raw(&raw.0, freed).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
