@@ -249,7 +249,9 @@ fn check(source: &str) -> Result<(), JqError> {
         Some((expected, Some(found))) => {
             at(source, found.0, format!("expected {}, found '{}'", expected.as_str(), shorten(found.0)))
         }
-        Some((expected, None)) => at(source, &source[source.len()..], format!("expected {} at the end", expected.as_str())),
+        Some((expected, None)) => {
+            at(source, &source[source.len()..], format!("expected {} at the end", expected.as_str()))
+        }
         None => at(source, source, "it can't be read"),
     })?;
     Walk { source, open: Vec::new() }.term(&term)

@@ -1,1 +1,3 @@
-//! placeholder
+//! The stages, and the pure functions that they are made of.
+
+pub mod normalize;

@@ -18,19 +18,20 @@ fn a_program_gives_none_one_or_many_values() {
     for (program, input, outputs) in [
         (".", json!({"b": [1, 2.5, "x", null, true]}), vec![json!({"b": [1, 2.5, "x", null, true]})]),
         ("empty", json!(1), vec![]),
-        (".[] | {id, n: (.n + 1)}", json!([{"id": 1, "n": 1}, {"id": 2, "n": 2}]), vec![
-            json!({"id": 1, "n": 2}),
-            json!({"id": 2, "n": 3}),
-        ]),
+        (
+            ".[] | {id, n: (.n + 1)}",
+            json!([{"id": 1, "n": 1}, {"id": 2, "n": 2}]),
+            vec![json!({"id": 1, "n": 2}), json!({"id": 2, "n": 3})],
+        ),
         ("select(.kind == \"photo\")", json!({"kind": "text"}), vec![]),
         ("def twice(f): f | f; twice(. * 2)", json!(3), vec![json!(12)]),
         ("[.. | numbers]", json!([1, [2, [3]]]), vec![json!([1, 2, 3])]),
         ("[recurse(if . < 3 then . + 1 else empty end)]", json!(0), vec![json!([0, 1, 2, 3])]),
-        ("[limit(3; repeat(1))], [range(0; 10; 4)], [range(2)]", json!(null), vec![
-            json!([1, 1, 1]),
-            json!([0, 4, 8]),
-            json!([0, 1]),
-        ]),
+        (
+            "[limit(3; repeat(1))], [range(0; 10; 4)], [range(2)]",
+            json!(null),
+            vec![json!([1, 1, 1]), json!([0, 4, 8]), json!([0, 1])],
+        ),
         ("until(. > 100; . * 2)", json!(1), vec![json!(128)]),
         ("[while(. < 5; . + 2)]", json!(1), vec![json!([1, 3])]),
         ("walk(if type == \"string\" then ascii_downcase else . end)", json!({"a": ["B"]}), vec![json!({"a": ["b"]})]),
@@ -140,7 +141,8 @@ fn a_failing_program_says_why() {
 
 #[test]
 fn only_true_is_true() {
-    for (program, expected) in [("true", true), ("false", false), ("1", false), ("empty", false), ("true, error", true)] {
+    for (program, expected) in [("true", true), ("false", false), ("1", false), ("empty", false), ("true, error", true)]
+    {
         assert_eq!(Program::compile(program).unwrap().is_true(&json!(null)), Ok(expected), "{program}");
     }
 }
@@ -151,7 +153,14 @@ fn one_program_runs_in_many_threads() {
     is_shared::<Program>();
     let program = Program::compile(". + 1").unwrap();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|n| scope.spawn({ let program = &program; move || program.run(&json!(n), 1) })).collect();
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                scope.spawn({
+                    let program = &program;
+                    move || program.run(&json!(n), 1)
+                })
+            })
+            .collect();
         for (n, thread) in threads.into_iter().enumerate() {
             assert_eq!(thread.join().unwrap().unwrap(), [json!(n + 1)]);
         }
