@@ -64,7 +64,7 @@ fn look_up<'a>(lookup: &'a Lookup, found: &'a Json) -> Result<&'a Json, Problem>
             Some(text) => lookup.table.get(&text),
             None => {
                 let message =
-                    format!("found {} ({}); only a text, number or boolean can be looked up", show(found), kind(found));
+                    format!("found {} ({}); expected a text, number or boolean to look up", show(found), kind(found));
                 return Err(Problem::new(Code::WrongType, message));
             }
         },
