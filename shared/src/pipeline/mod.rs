@@ -13,6 +13,7 @@ pub mod error;
 pub mod lease;
 pub mod ledger;
 pub mod limits;
+pub mod normalize;
 pub mod poll;
 pub mod switch;
 pub mod systems;
