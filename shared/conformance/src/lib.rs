@@ -9,6 +9,7 @@
 
 pub mod memory;
 pub mod seed;
+pub mod suites;
 
 pub use memory::MemoryWorld;
 pub use seed::Seed;
