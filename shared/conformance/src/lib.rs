@@ -1,1 +1,15 @@
-//! Placeholder.
+//! What every adapter of a port must keep, and what tests need to run Teal without a host.
+//!
+//! Owns one suite a port ([`suites`]), the in-memory adapters that are the model for the others
+//! ([`memory`]), and the recorder that writes down and disturbs port calls ([`trace`]). Owns no promise of
+//! its own: contracts live in `teal::ports`, and a suite says them again in a form that can fail.
+//!
+//! Always holds: nothing here reads the real clock, spawns a task or draws an unseeded number, so one seed
+//! gives one trace. For tests only; nothing that ships depends on it.
+
+pub mod memory;
+pub mod seed;
+pub mod suites;
+
+pub use memory::MemoryWorld;
+pub use seed::Seed;

@@ -1,0 +1,163 @@
+//! The model of the entities port: `domain::order` read aloud.
+//!
+//! Owns the three roles over one map of generations. What a generation is and how it merges is in
+//! [`generation`]; here are the doors: which writer may pass, and which generation can be read.
+//!
+//! Always holds: nothing is derived ahead of time. Whether a row is visible, how many are and what their
+//! hashes sum to is computed from the registers whenever somebody asks.
+
+mod generation;
+mod query;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use teal::domain::{Fence, GenerationId, Key, RecordChange, Row, RowHash};
+use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQuery, Merged, Writer};
+use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
+
+use self::generation::Generation;
+use super::lock;
+
+#[derive(Debug, Default)]
+pub struct MemoryEntities(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    generations: BTreeMap<GenerationId, Generation>,
+}
+
+impl State {
+    /// A generation that can be read: there, and not half dropped.
+    fn whole(&self, id: &GenerationId) -> Result<&Generation, EntitiesError> {
+        self.generations.get(id).filter(|g| !g.dropping).ok_or_else(|| EntitiesError::NoGeneration(id.clone()))
+    }
+}
+
+#[async_trait]
+impl EntityAdmin for MemoryEntities {
+    async fn create(&self, spec: GenerationSpec) -> Result<(), EntitiesError> {
+        lock(&self.0).generations.entry(spec.id.clone()).or_insert_with(|| Generation::new(spec));
+        Ok(())
+    }
+
+    async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
+        let mut state = lock(&self.0);
+        for id in ids {
+            if state.whole(id)?.fence > fence {
+                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
+            }
+        }
+        for id in ids {
+            if let Some(generation) = state.generations.get_mut(id) {
+                generation.gate = gate;
+                generation.fence = fence;
+            }
+        }
+        Ok(())
+    }
+
+    async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
+        let mut state = lock(&self.0);
+        let Some(generation) = state.generations.get_mut(id) else { return Ok(Dropped::Gone) };
+        generation.dropping = true;
+        if generation.forget_rows(limit) {
+            return Ok(Dropped::More);
+        }
+        state.generations.remove(id);
+        Ok(Dropped::Gone)
+    }
+
+    async fn generations(&self) -> Result<Vec<GenerationId>, EntitiesError> {
+        Ok(lock(&self.0).generations.keys().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl EntityWriter for MemoryEntities {
+    async fn merge(
+        &self,
+        id: &GenerationId,
+        writer: Writer,
+        slot: &str,
+        changes: &[RecordChange],
+    ) -> Result<Merged, EntitiesError> {
+        let mut state = lock(&self.0);
+        let generation = state.whole(id)?;
+        match writer {
+            Writer::Live if generation.gate != Gate::Open => return Err(EntitiesError::GateClosed(id.clone())),
+            Writer::Build(fence) if generation.gate == Gate::Open || fence < generation.fence => {
+                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
+            }
+            Writer::Live | Writer::Build(_) => {}
+        }
+        // Taken out, so that the base can be read while this one is written.
+        let mut generation = state.generations.remove(id).expect("it was found a moment ago, under the same lock");
+        let base = generation.base().and_then(|base| state.whole(base).ok());
+        let merged = generation.merge(base, slot, changes);
+        state.generations.insert(id.clone(), generation);
+        Ok(merged)
+    }
+}
+
+#[async_trait]
+impl EntityReader for MemoryEntities {
+    async fn head(&self, id: &GenerationId) -> Result<Head, EntitiesError> {
+        Ok(lock(&self.0).whole(id)?.head())
+    }
+
+    async fn get(&self, id: &GenerationId, key: &Key) -> Result<Option<Row>, EntitiesError> {
+        Ok(lock(&self.0).whole(id)?.visible_row(key).cloned())
+    }
+
+    async fn list(&self, id: &GenerationId, query: &ListQuery) -> Result<Vec<Row>, EntitiesError> {
+        let state = lock(&self.0);
+        let generation = state.whole(id)?;
+        let filters = query::compile(id, generation.schema(), &query.filters)?;
+        Ok(generation
+            .visible_after(query.after.as_ref())
+            .filter(|row| filters.iter().all(|filter| filter.holds(row)))
+            .take(query.limit)
+            .cloned()
+            .collect())
+    }
+
+    async fn hashes(
+        &self,
+        id: &GenerationId,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, RowHash)>, EntitiesError> {
+        let state = lock(&self.0);
+        let rows = state.whole(id)?.visible_after(after).take(limit);
+        Ok(rows.map(|row| (row.key.clone(), row.hash())).collect())
+    }
+
+    async fn dangling(
+        &self,
+        id: &GenerationId,
+        field: &str,
+        to: &GenerationId,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Dangling, EntitiesError> {
+        let state = lock(&self.0);
+        let (generation, target) = (state.whole(id)?, state.whole(to)?);
+        let position = query::position(id, generation.schema(), field)?;
+        let mut slice = Dangling::default();
+        for row in generation.visible_after(after).take(limit) {
+            slice.looked_at += 1;
+            slice.next = Some(row.key.clone());
+            let value = &row.values[position];
+            let leads_somewhere = query::as_key(value).is_some_and(|key| target.visible_row(&key).is_some());
+            if !value.is_null() && !leads_somewhere {
+                slice.found.push((row.key.clone(), value.clone()));
+            }
+        }
+        if slice.looked_at < limit {
+            slice.next = None;
+        }
+        Ok(slice)
+    }
+}

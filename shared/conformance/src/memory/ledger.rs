@@ -1,0 +1,142 @@
+//! Items in a sorted map; a transaction is checked whole, then written whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use teal::ports::fault::FaultKind;
+use teal::ports::ledger::{Item, MAX_WRITES};
+use teal::ports::{Fault, ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
+
+use super::lock;
+
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    items: BTreeMap<ItemKey, Item>,
+    /// One counter for all items: so a revision is never given twice, not even over a delete.
+    revision: u64,
+}
+
+impl MemoryLedger {
+    /// Everything that is stored, in order: for comparing two worlds.
+    #[must_use]
+    pub fn items(&self) -> Vec<Item> {
+        lock(&self.0).items.values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl LedgerReader for MemoryLedger {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
+        Ok(lock(&self.0).items.get(key).cloned())
+    }
+
+    async fn list(
+        &self,
+        part: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Item>, LedgerError> {
+        Ok(lock(&self.0)
+            .items
+            .range(ItemKey::new(part, prefix)..)
+            .map(|(_, item)| item)
+            .take_while(|item| item.key.part == part && item.key.sort.starts_with(prefix))
+            .filter(|item| after.is_none_or(|after| item.key.sort.as_str() > after))
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
+        check_shape(&writes)?;
+        let mut state = lock(&self.0);
+        let mut sums = BTreeMap::new();
+        for (index, write) in writes.iter().enumerate() {
+            let item = state.items.get(write.key());
+            match write {
+                Write::Put { when, .. } | Write::Delete { when, .. } | Write::Check { when, .. } => {
+                    if !holds(*when, item) {
+                        return Err(LedgerError::Refused { index, key: write.key().clone() });
+                    }
+                }
+                Write::Add { key, numbers } => {
+                    sums.insert(key.clone(), added(key, item.map(|item| &item.value), numbers)?);
+                }
+            }
+        }
+        for write in writes {
+            match write {
+                Write::Put { key, value, mark, .. } => state.put(key, value, mark),
+                Write::Delete { key, .. } => {
+                    state.items.remove(&key);
+                }
+                Write::Check { .. } => {}
+                Write::Add { key, .. } => {
+                    let value = sums.remove(&key).expect("a sum was made for every Add, and no key comes twice");
+                    let mark = state.items.get(&key).map_or(0, |item| item.mark);
+                    state.put(key, value, mark);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn put(&mut self, key: ItemKey, value: Value, mark: u64) {
+        self.revision += 1;
+        let item = Item { key: key.clone(), value, revision: self.revision, mark };
+        self.items.insert(key, item);
+    }
+}
+
+fn holds(when: Precondition, item: Option<&Item>) -> bool {
+    match when {
+        Precondition::None => true,
+        Precondition::Absent => item.is_none(),
+        Precondition::Matches(revision) => item.is_some_and(|item| item.revision == revision),
+        Precondition::NoneNewer(mark) => item.is_none_or(|item| item.mark <= mark),
+    }
+}
+
+fn check_shape(writes: &[Write]) -> Result<(), Fault> {
+    let permanent = |what| Err(Fault::new(FaultKind::Permanent, what));
+    if writes.len() > MAX_WRITES {
+        return permanent(format!("a transaction of {} writes; split it, {MAX_WRITES} are the most", writes.len()));
+    }
+    let mut seen = BTreeSet::new();
+    for write in writes {
+        let key = write.key();
+        if !seen.insert(key) {
+            return permanent(format!("a transaction writes '{}/{}' twice; make it one write", key.part, key.sort));
+        }
+    }
+    Ok(())
+}
+
+fn added(key: &ItemKey, value: Option<&Value>, numbers: &BTreeMap<String, i64>) -> Result<Value, Fault> {
+    let refuse = || {
+        let what = format!("'{}/{}' is not an object of numbers; nothing can be added to it", key.part, key.sort);
+        Fault::new(FaultKind::Permanent, what)
+    };
+    let mut object = match value {
+        None => Map::new(),
+        Some(Value::Object(object)) => object.clone(),
+        Some(_) => return Err(refuse()),
+    };
+    for (name, number) in numbers {
+        let before = object.get(name).map_or(Some(0), Value::as_i64).ok_or_else(refuse)?;
+        let sum = before.checked_add(*number).ok_or_else(refuse)?;
+        object.insert(name.clone(), sum.into());
+    }
+    Ok(Value::Object(object))
+}
