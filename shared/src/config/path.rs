@@ -25,3 +25,51 @@ pub enum Step {
     Element(usize),
     Every,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a path")]
+pub struct PathError(String);
+
+impl Path {
+    /// Stand-in: members, elements and bases, without quoted names.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        let wrong = || PathError(text.to_owned());
+        let ups = text.chars().take_while(|c| *c == '^').count();
+        let (base, rest) = match text.strip_prefix('$') {
+            Some(rest) => (Base::Record, rest),
+            None if ups > 0 => (Base::Up(ups), &text[ups..]),
+            None => (Base::Item, text),
+        };
+        let rest = rest.strip_prefix('.').unwrap_or(rest);
+        let mut steps = Vec::new();
+        for part in rest.split('.').filter(|_| !rest.is_empty()) {
+            let (name, brackets) = part.split_at(part.find('[').unwrap_or(part.len()));
+            if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c)) {
+                steps.push(Step::Member(name.to_owned()));
+            } else if !name.is_empty() || brackets.is_empty() {
+                return Err(wrong());
+            }
+            for inside in brackets.split_inclusive(']') {
+                match inside.strip_prefix('[').and_then(|i| i.strip_suffix(']')).ok_or_else(wrong)? {
+                    "" => steps.push(Step::Every),
+                    n => steps.push(Step::Element(n.parse().map_err(|_| wrong())?)),
+                }
+            }
+        }
+        Ok(Self { base, steps })
+    }
+
+    pub fn parse_each(text: &str) -> Result<Vec<Self>, PathError> {
+        let whole = Self::parse(text)?;
+        let mut out = Vec::new();
+        let mut steps = Vec::new();
+        for step in whole.steps {
+            let ends = step == Step::Every;
+            steps.push(step);
+            if ends {
+                out.push(Self { base: Base::Item, steps: std::mem::take(&mut steps) });
+            }
+        }
+        if out.is_empty() || !steps.is_empty() { Err(PathError(text.to_owned())) } else { Ok(out) }
+    }
+}
