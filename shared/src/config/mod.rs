@@ -8,9 +8,18 @@
 
 pub mod bundle;
 pub mod jq;
+pub mod json_schema;
+pub mod keys;
+pub mod load;
 pub mod model;
 pub mod path;
+pub mod problem;
 pub mod schedule;
+mod units;
+mod yaml;
 
 pub use bundle::Bundle;
+pub use json_schema::json_schema;
+pub use load::load;
 pub use model::*;
+pub use problem::{Problem, Problems};

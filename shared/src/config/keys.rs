@@ -1,0 +1,278 @@
+//! The keys of `teal.yaml`: one table for each mapping, with type, meaning, default.
+//!
+//! Owns the description; the loader's checks for unknown and missing keys and its defaults, the reference in
+//! docs/teal-yaml.md and the JSON Schema are all made from it, so they can't say different things. Owns no
+//! checks across keys: those are the loader's.
+
+/// A mapping of `teal.yaml`.
+#[derive(Debug)]
+pub struct Section {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub keys: &'static [Key],
+}
+
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub doc: &'static str,
+    pub required: bool,
+    /// As one would write it. The loader reads this very text where the key is missing.
+    pub default: Option<&'static str>,
+}
+
+/// What a key's value may be.
+#[derive(Debug)]
+pub enum Kind {
+    Text,
+    Name,
+    Path,
+    /// One path or a list of them.
+    Paths,
+    Each,
+    /// One field's name or a list of them.
+    FieldNames,
+    Jq,
+    Schedule,
+    Secret,
+    TimeFormat,
+    Boolean,
+    Integer {
+        min: u32,
+    },
+    Number,
+    Duration,
+    Size,
+    Percent,
+    Choice(&'static [&'static str]),
+    /// A text, number or boolean.
+    Scalar,
+    Scalars,
+    /// Any mapping.
+    Config,
+    Section(&'static Section),
+    List(&'static Section),
+    /// A mapping from names to sections.
+    Named(&'static Section),
+    /// A mapping from field names to a section, or to a type alone.
+    Fields(&'static Section),
+    /// A mapping from field names to entities.
+    Relations,
+    /// A mapping from texts to scalars.
+    Lookup,
+}
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, doc, required: false, default: None }
+}
+
+impl Key {
+    const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+}
+
+impl Section {
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+pub const FIELD_TYPES: &[&str] = &["integer", "number", "string", "boolean", "date", "timestamp", "json"];
+pub const VERIFICATIONS: &[&str] = &["shared-secret"];
+
+pub static SYSTEM: Section = Section {
+    name: "system",
+    doc: "The whole file.",
+    keys: &[
+        key("system", Kind::Name, "Name of the system.").required(),
+        key("sources", Kind::Named(&SOURCE), "Where data comes from, by name.").required(),
+        key("entities", Kind::Named(&ENTITY), "What readers see, by name.").required(),
+        key("versions", Kind::Section(&VERSIONS), "How many versions are kept."),
+        key("guard", Kind::Section(&GUARD), "When a new version is too different to become visible by itself."),
+    ],
+};
+
+pub static SOURCE: Section = Section {
+    name: "source",
+    doc: "Where data comes from: a connector with its configuration, and when and how fast it is asked.",
+    keys: &[
+        key("connector", Kind::Text, "File of the connector manifest, relative to teal.yaml.").required(),
+        key("config", Kind::Config, "What the connector's manifest asks for. A member may be `${secret:name}`."),
+        key("schedule", Kind::Section(&SCHEDULE), "When the source is asked. Without it, on demand only."),
+        key("webhook", Kind::Section(&WEBHOOK), "What the source may send by itself."),
+        key("limits", Kind::Section(&LIMITS), "How fast and how patiently the source is asked."),
+    ],
+};
+
+pub static SCHEDULE: Section = Section {
+    name: "schedule",
+    doc: "When a source is asked, in EventBridge's syntax: `rate(1 hour)` or `cron(0 3 * * ? *)`. \
+          A local time that the clock jumps over is skipped; one that comes twice is used once.",
+    keys: &[
+        key("full", Kind::Schedule, "Complete listings, each building a new version."),
+        key("incremental", Kind::Schedule, "What changed since the last time, into the active version."),
+        key("zone", Kind::Text, "IANA time zone of cron expressions.").default("UTC"),
+    ],
+};
+
+pub static WEBHOOK: Section = Section {
+    name: "webhook",
+    doc: "What the source may send to `POST /hooks/{path}`, and what is done with it.",
+    keys: &[
+        key("path", Kind::Text, "Last part of the address: letters, digits, `-`, `_`. Default: the source's name."),
+        key("verify", Kind::Choice(VERIFICATIONS), "How a request proves where it comes from.").required(),
+        key("header", Kind::Text, "Header that holds the shared secret.").required(),
+        key("secret", Kind::Secret, "The shared secret, as `${secret:name}`.").required(),
+        key(
+            "id",
+            Kind::Section(&DELIVERY_ID),
+            "Where the sender names a delivery. Without it each request is its own.",
+        ),
+        key("stated", Kind::Section(&STATED), "Where a delivery says when it was sent. Upserts and deletes need it."),
+        key("max_body", Kind::Size, "Largest request.").default("1 MB"),
+        key("on", Kind::List(&RULE), "What is done; every rule that applies is followed, in order.").required(),
+    ],
+};
+
+pub static DELIVERY_ID: Section = Section {
+    name: "id",
+    doc: "Where the sender names a delivery.",
+    keys: &[key("header", Kind::Text, "Header that holds the delivery's name.").required()],
+};
+
+pub static STATED: Section = Section {
+    name: "stated",
+    doc: "Where a delivery says when it was sent: in a header or in its body.",
+    keys: &[
+        key("header", Kind::Text, "Header that holds the time. Either this or `path`."),
+        key("path", Kind::Path, "Path in the body to the time. Either this or `header`."),
+        key("format", Kind::TimeFormat, "How the time is written.").default("rfc3339"),
+    ],
+};
+
+pub static RULE: Section = Section {
+    name: "on",
+    doc: "One rule of a webhook.",
+    keys: &[
+        key("when", Kind::Jq, "jq program over the body; the rule applies when it gives true. Default: always."),
+        key("do", Kind::Choice(&["sync", "upsert", "delete"]), "What is done.").required(),
+        key("mode", Kind::Choice(&["full", "incremental"]), "For `sync`: what is fetched.").default("incremental"),
+        key("stream", Kind::Text, "For `upsert` and `delete`: whose record the body is about."),
+        key("record", Kind::Path, "For `upsert`: path in the body to the record or records."),
+        key("key", Kind::Path, "For `delete`: path in the body to the key of the record that is gone."),
+        key("order", Kind::Section(&ORDER), "For `delete`: where the body says how new the delete is."),
+    ],
+};
+
+pub static ORDER: Section = Section {
+    name: "order",
+    doc: "Where the provider states which of two states of a record is newer.",
+    keys: &[
+        key("path", Kind::Path, "Path to the sequence number or time.").required(),
+        key("type", Kind::Choice(&["sequence", "timestamp"]), "A number that only grows, or a time.").required(),
+        key("format", Kind::TimeFormat, "For `timestamp`: how it is written.").default("rfc3339"),
+    ],
+};
+
+pub static LIMITS: Section = Section {
+    name: "limits",
+    doc: "How fast and how patiently a source is asked.",
+    keys: &[
+        key("per_second", Kind::Number, "Requests a second, over everything that runs at once. Default: no limit."),
+        key("attempts", Kind::Integer { min: 1 }, "Attempts for each request, the first included.").default("3"),
+        key("timeout", Kind::Duration, "Longest time for one request.").default("30s"),
+        key("max_wait", Kind::Duration, "Longest time that a run waits for a quota.").default("24h"),
+        key("max_body", Kind::Size, "Largest answer.").default("16 MB"),
+    ],
+};
+
+pub static ENTITY: Section = Section {
+    name: "entity",
+    doc: "What readers see: rows with a key and typed fields, made from the records of one stream.",
+    keys: &[
+        key("from", Kind::Text, "Source and stream, as `source.stream`.").required(),
+        key("record", Kind::Paths, "Path, or paths, of the record's own key in the record.").default("id"),
+        key(
+            "each",
+            Kind::Each,
+            "Where the items are that make a row each: `portfolios[]`. Default: the record itself.",
+        ),
+        key("key", Kind::FieldNames, "Field, or fields, that identify a row. Required without `junction`."),
+        key("junction", Kind::Relations, "For rows that connect entities: their fields and the entity each leads to."),
+        key("order", Kind::Section(&ORDER), "Where the record says how new it is."),
+        key("only", Kind::Jq, "jq program over an item; items for which it is not true make no row."),
+        key("map", Kind::Jq, "jq program from an item to the object, or objects, that fields are read from."),
+        key("fields", Kind::Fields(&FIELD), "What a row consists of.").required(),
+        key("relations", Kind::Relations, "Fields that hold the key of a row in another entity."),
+        key("guard", Kind::Section(&GUARD), "What differs from the system's guard."),
+    ],
+};
+
+pub static FIELD: Section = Section {
+    name: "field",
+    doc: "One field of a row. `name: string` is short for `name: { type: string }`.",
+    keys: &[
+        key("type", Kind::Choice(FIELD_TYPES), "Type of the value. Required, but for the fields of a `junction`."),
+        key("path", Kind::Path, "Where the value is. Default: the member with the field's name."),
+        key("position", Kind::Boolean, "The value is the item's position among its siblings, from 0.").default("false"),
+        key("required", Kind::Boolean, "A row without the value is rejected.").default("false"),
+        key("index", Kind::Boolean, "Readers may filter by it.").default("false"),
+        key("default", Kind::Scalar, "Used where there is no value or null."),
+        key("lookup", Kind::Lookup, "Replaces values, before they are converted."),
+        key("otherwise", Kind::Scalar, "For values that `lookup` lacks: `reject`, `keep`, or a value.")
+            .default("reject"),
+        key("format", Kind::TimeFormat, "For `date` and `timestamp`: how the source writes it."),
+        key("min_length", Kind::Integer { min: 0 }, "For `string`: fewest characters."),
+        key("max_length", Kind::Integer { min: 0 }, "For `string`: most characters."),
+        key("min", Kind::Number, "For `integer` and `number`: the least value."),
+        key("max", Kind::Number, "For `integer` and `number`: the greatest value."),
+        key("one_of", Kind::Scalars, "The only values that are right."),
+    ],
+};
+
+pub static VERSIONS: Section = Section {
+    name: "versions",
+    doc: "How many versions are kept.",
+    keys: &[
+        key("keep", Kind::Integer { min: 2 }, "Versions that can be read, the active one included.").default("2"),
+        key("raw", Kind::Integer { min: 1 }, "Versions whose raw answers are kept, to rebuild them.").default("3"),
+        key("grace", Kind::Duration, "How long a version stays for listings that began in it.").default("10m"),
+    ],
+};
+
+pub static GUARD: Section = Section {
+    name: "guard",
+    doc: "When a new version is too different from the active one to become visible by itself.",
+    keys: &[
+        key("max_shrink", Kind::Percent, "Largest part of the rows that may be gone.").default("20%"),
+        key("max_rejected", Kind::Percent, "Largest part of the rows that may be rejected.").default("20%"),
+        key("relations", Kind::Choice(&["report", "block"]), "What rows whose relations lead nowhere do.")
+            .default("report"),
+    ],
+};
+
+/// Every section once, from the file's top down.
+pub static SECTIONS: &[&Section] = &[
+    &SYSTEM,
+    &SOURCE,
+    &SCHEDULE,
+    &WEBHOOK,
+    &DELIVERY_ID,
+    &STATED,
+    &RULE,
+    &ORDER,
+    &LIMITS,
+    &ENTITY,
+    &FIELD,
+    &VERSIONS,
+    &GUARD,
+];

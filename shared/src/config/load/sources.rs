@@ -1,0 +1,264 @@
+//! The sources: connector, configuration with its secrets, schedule, webhook, limits.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::reader::{Cx, Object, Text, Value};
+use super::{check_name, nothing, parse_path, path, positive, provider_order, single, time_format};
+use crate::config::bundle::Bundle;
+use crate::config::jq::Program;
+use crate::config::keys;
+use crate::config::model::{Action, Limits, Rule, SecretName, Source, Stated, Verify, Webhook};
+use crate::config::schedule::{Schedule, ScheduleError};
+use crate::config::yaml::{Content, Mark};
+use crate::domain::{Mode, SourceName};
+
+pub fn read(cx: &mut Cx<'_>, declared: &[(Text, Value<'_>)], bundle: &Bundle) -> BTreeMap<SourceName, Source> {
+    let mut sources = BTreeMap::new();
+    let mut hooks: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in declared {
+        check_name(cx, name, "a source");
+        let Some(object) = cx.object(value, &keys::SOURCE) else { continue };
+        let manifest = manifest(cx, &object, bundle);
+        let (config, secrets) = config(cx, &object);
+        let (full, incremental) = schedules(cx, &object);
+        let webhook = object.section(cx, "webhook").and_then(|hook| webhook(cx, &hook, name, &mut hooks));
+        let limits = limits(cx, &object);
+        let (Some(manifest), Some(limits)) = (manifest, limits) else { continue };
+        let name = SourceName::new(&name.text);
+        let source = Source { name: name.clone(), manifest, config, secrets, full, incremental, webhook, limits };
+        sources.insert(name, source);
+    }
+    sources
+}
+
+fn manifest(cx: &mut Cx<'_>, object: &Object<'_>, bundle: &Bundle) -> Option<String> {
+    let connector = object.text(cx, "connector")?;
+    let manifest = bundle.files.get(&connector.text);
+    if manifest.is_none() {
+        cx.problem(
+            connector.at,
+            &connector.path,
+            format!("there is no file '{}'", connector.text),
+            "write the path of a connector manifest, relative to teal.yaml",
+        );
+    }
+    manifest.cloned()
+}
+
+fn config(cx: &mut Cx<'_>, object: &Object<'_>) -> (Json, BTreeMap<String, SecretName>) {
+    let mut plain = serde_json::Map::new();
+    let mut secrets = BTreeMap::new();
+    if let Some(value) = object.get("config") {
+        for (name, value) in cx.members(&value) {
+            if let Content::Secret(secret) = &value.node.content {
+                secrets.insert(name.text, SecretName(secret.clone()));
+            } else {
+                plain.insert(name.text, cx.json(&value));
+            }
+        }
+    }
+    (Json::Object(plain), secrets)
+}
+
+fn schedules(cx: &mut Cx<'_>, object: &Object<'_>) -> (Option<Schedule>, Option<Schedule>) {
+    let Some(object) = object.section(cx, "schedule") else { return (None, None) };
+    let zone = object.text(cx, "zone");
+    let mut zone = zone.map_or_else(|| "UTC".to_owned(), |zone| zone.text);
+    if let Err(error @ ScheduleError::Zone(_)) = Schedule::parse("rate(1 day)", &zone) {
+        if let Some(value) = object.get("zone") {
+            cx.problem(value.at, &value.path, error.to_string(), error.help());
+        }
+        zone = "UTC".to_owned();
+    }
+    let mut schedule = |key| {
+        object.get(key)?;
+        let text = object.text(cx, key)?;
+        Schedule::parse(&text.text, &zone)
+            .map_err(|error| cx.problem(text.at, &text.path, error.to_string(), error.help()))
+            .ok()
+    };
+    (schedule("full"), schedule("incremental"))
+}
+
+fn limits(cx: &mut Cx<'_>, source: &Object<'_>) -> Option<Limits> {
+    let empty = nothing();
+    let none = Value { node: &empty, at: Mark::default(), path: String::new() };
+    let object = cx.object(&source.get("limits").unwrap_or(none), &keys::LIMITS)?;
+    let per_second = object.number(cx, "per_second");
+    if let (Some(number), Some(value)) = (per_second, object.get("per_second"))
+        && number <= 0.0
+    {
+        let help = "write a number above 0; 0.1 is one request in ten seconds. To ask nothing, leave the schedule out";
+        cx.problem(value.at, &value.path, format!("{number} requests a second is no limit that can be kept"), help);
+    }
+    let (attempts, max_body) = (object.integer(cx, "attempts"), object.size(cx, "max_body"));
+    let (timeout, max_wait) = (positive(cx, &object, "timeout"), object.duration(cx, "max_wait"));
+    Some(Limits { per_second, attempts: attempts?, timeout, max_wait, max_body })
+}
+
+fn webhook(
+    cx: &mut Cx<'_>,
+    object: &Object<'_>,
+    source: &Text,
+    hooks: &mut BTreeMap<String, String>,
+) -> Option<Webhook> {
+    let path = hook_path(cx, object, source, hooks);
+    let verify = object.get("verify").and_then(|_| object.choice(cx, "verify"));
+    let header = object.get("header").and_then(|_| header(cx, object));
+    let secret = object.secret(cx, "secret");
+    let id_header = object.section(cx, "id").and_then(|id| header_of(cx, &id));
+    let stated = object.section(cx, "stated").and_then(|at| stated(cx, &at));
+    let max_body = object.size(cx, "max_body");
+    let timed = object.get("stated").is_some();
+    let mut on = Vec::new();
+    if let Some(value) = object.get("on") {
+        for item in cx.items(&value, "write a list of rules, such as [{ do: sync, mode: full }]") {
+            if let Some(object) = cx.object(&item, &keys::RULE) {
+                on.extend(rule(cx, &object, timed));
+            }
+        }
+    }
+    verify?;
+    let verify = Verify::SharedSecret { header: header?, secret: SecretName(secret?) };
+    Some(Webhook { path: path?, verify, id_header, stated, on, max_body })
+}
+
+fn hook_path(
+    cx: &mut Cx<'_>,
+    object: &Object<'_>,
+    source: &Text,
+    hooks: &mut BTreeMap<String, String>,
+) -> Option<String> {
+    let path = match object.get("path") {
+        Some(_) => object.text(cx, "path")?,
+        None => Text { text: source.text.clone(), at: object.at, path: object.path.clone() },
+    };
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if path.text.is_empty() || path.text.len() > 128 || !path.text.chars().all(good) {
+        cx.problem(
+            path.at,
+            &path.path,
+            format!("'{}' can't be the path of a webhook", path.text),
+            "write letters, digits, - and _ only, 128 at most",
+        );
+        return None;
+    }
+    if let Some(other) = hooks.insert(path.text.clone(), source.text.clone()) {
+        cx.problem(
+            path.at,
+            &path.path,
+            format!("the webhook of '{other}' has the path '{}' already", path.text),
+            "give each webhook a path of its own",
+        );
+    }
+    Some(path.text)
+}
+
+fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
+    object.get("header").and_then(|_| header(cx, object))
+}
+
+/// A header's name, in lower case, as requests are looked at.
+fn header(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
+    let text = object.text(cx, "header")?;
+    match http::HeaderName::from_bytes(text.text.as_bytes()) {
+        Ok(name) => Some(name.as_str().to_owned()),
+        Err(_) => {
+            let message = format!("'{}' can't be the name of a header", text.text);
+            cx.problem(text.at, &text.path, message, "write letters, digits and -, such as x-delivery-id");
+            None
+        }
+    }
+}
+
+fn stated(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Stated> {
+    let format = time_format(cx, object);
+    let by_header = header_of(cx, object);
+    let by_path = object.get("path").and_then(|_| path(cx, object, "path"));
+    let by_path = by_path.and_then(|(path, text)| single(cx, path, &text));
+    match (object.get("header"), object.get("path")) {
+        (Some(_), None) => Some(Stated::Header { name: by_header?, format: format? }),
+        (None, Some(_)) => Some(Stated::Body { path: by_path?, format: format? }),
+        (Some(_), Some(value)) => {
+            cx.problem(value.at, &value.path, "'header' and 'path' can't both be given", "remove one of the two");
+            None
+        }
+        (None, None) => {
+            let help = "write path: sentAt for a member of the body, or header: x-sent-at";
+            cx.problem(object.at, &object.path, "neither 'header' nor 'path' is given", help);
+            None
+        }
+    }
+}
+
+/// Keys of a rule that belong to one action only.
+const OWN_KEYS: [(&str, &[&str]); 5] = [
+    ("mode", &["sync"]),
+    ("stream", &["upsert", "delete"]),
+    ("record", &["upsert"]),
+    ("key", &["delete"]),
+    ("order", &["delete"]),
+];
+
+fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool) -> Option<Rule> {
+    let when = program(cx, object, "when");
+    object.get("do")?;
+    let action = object.choice(cx, "do")?;
+    for (key, actions) in OWN_KEYS {
+        match object.get(key) {
+            Some(value) if !actions.contains(&action.text.as_str()) => {
+                let help = format!("remove '{key}', or write do: {}", actions.join(" or do: "));
+                cx.problem(value.at, &value.path, format!("'{key}' does not go with do: {}", action.text), help);
+            }
+            None if actions.contains(&action.text.as_str()) && key != "mode" && key != "order" => {
+                object.missing(cx, key);
+            }
+            _ => {}
+        }
+    }
+    if action.text != "sync" && !timed {
+        cx.problem(
+            action.at,
+            &action.path,
+            format!("do: {} needs to know when a delivery was sent", action.text),
+            "add stated: { path: .. } or stated: { header: .. } to the webhook, or write do: sync",
+        );
+    }
+    let action = match action.text.as_str() {
+        "sync" => {
+            let mode = object.choice(cx, "mode")?;
+            Action::Sync { mode: if mode.text == "full" { Mode::Full } else { Mode::Incremental } }
+        }
+        "upsert" => {
+            let stream = object.text(cx, "stream");
+            let record = path(cx, object, "record");
+            Action::Upsert { stream: stream?.text.as_str().into(), record: record?.0 }
+        }
+        _ => {
+            let stream = object.text(cx, "stream");
+            let key = object.text(cx, "key").and_then(|text| {
+                let path = parse_path(cx, &text)?;
+                single(cx, path, &text)
+            });
+            let provider = object.section(cx, "order").and_then(|order| provider_order(cx, &order));
+            Action::Delete { stream: stream?.text.as_str().into(), key: key?, provider }
+        }
+    };
+    Some(Rule { when, action })
+}
+
+/// The jq program under a key, if there is one.
+pub fn program(cx: &mut Cx<'_>, object: &Object<'_>, key: &str) -> Option<Program> {
+    object.get(key)?;
+    let text = object.text(cx, key)?;
+    match Program::compile(&text.text) {
+        Ok(program) => Some(program),
+        Err(error) => {
+            let help = "write one jq program, such as .status == \"open\" or { id, name: .title }";
+            cx.problem(text.at, &text.path, error.to_string(), help);
+            None
+        }
+    }
+}
