@@ -1,1 +1,3 @@
-//! placeholder
+//! The stages, each a struct over the ports that it uses.
+
+pub mod disposition;
