@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod changelog;
+pub mod disposition;
 pub mod error;
 pub mod lease;
 pub mod ledger;
@@ -19,6 +20,7 @@ pub mod switch;
 pub mod systems;
 pub mod transform;
 pub mod upkeep;
+pub mod webhook;
 
 pub use error::StageError;
 pub use systems::{Loaded, Systems};
