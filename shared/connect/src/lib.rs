@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The declarative connector engine: a manifest in YAML becomes a `teal::ports::Connector`.
+//!
+//! Owns the manifest's format, and judging what a source answers. Sends nothing, reads no clock, knows no
+//! entity: requests are made here and sent by poll, records are taken out here and mapped by transform.
+//!
+//! Always holds: a manifest is checked whole when it is compiled, and everything that is wrong with it is
+//! reported at once; no message of this crate holds a secret.
+
+mod excerpt;
+mod form;
+mod json_http;
+mod manifest;
+mod pages;
+mod path;
+mod retry_after;
+mod template;
+mod url;
+mod yaml;
+
+use std::sync::Arc;
+
+use teal::ports::connector::{Connector, ConnectorConfig, ConnectorError, Connectors};
+
+/// Compiles manifests of every type that Teal knows. Today that is `json-http`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ManifestConnectors;
+
+impl Connectors for ManifestConnectors {
+    fn compile(&self, manifest: &str, config: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
+        let manifest = manifest::read(manifest, config).map_err(ConnectorError::Manifest)?;
+        Ok(Arc::new(json_http::JsonHttp::new(manifest)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
