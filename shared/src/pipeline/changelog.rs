@@ -92,9 +92,10 @@ pub async fn entries(
     let items = ledger.list(&ledger::log_part(source), "", after.as_deref(), limit).await?;
     let mut out = Vec::with_capacity(items.len());
     for item in items {
-        let number = item.key.sort.parse().map_err(|_| {
-            StageError::Impossible(format!("'{}' is no number of a change log entry", item.key.sort))
-        })?;
+        let number =
+            item.key.sort.parse().map_err(|_| {
+                StageError::Impossible(format!("'{}' is no number of a change log entry", item.key.sort))
+            })?;
         out.push((number, ledger::understand(&item.key, item.value)?));
     }
     Ok(out)

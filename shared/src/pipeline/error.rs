@@ -29,7 +29,7 @@ pub enum StageError {
     NoConfig,
     #[error("there is no source '{0}' in teal.yaml")]
     NoSource(SourceName),
-    #[error("there is no secret '{0}'; set it and try again", name = .0.0)]
+    #[error("there is no secret '{}'; set it and try again", .0.0)]
     NoSecret(SecretName),
     #[error("there is no run '{0}'")]
     NoRun(RunId),

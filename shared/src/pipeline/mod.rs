@@ -8,9 +8,13 @@
 //! ```
 
 pub mod admin;
+pub mod api;
+pub mod caller;
 pub mod changelog;
 pub mod disposition;
 pub mod error;
+#[cfg(test)]
+pub(crate) mod fakes;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

@@ -91,7 +91,11 @@ impl Admin {
         }
         let moved = Pointer { version, previous, generations, fence, at: now };
         writes.push(ledger::put(ledger::version_key(version), &manifest, Precondition::None));
-        writes.push(ledger::put(ledger::numbers_key(), &Numbers { version, fence }, ledger::unchanged(numbers.as_ref())));
+        writes.push(ledger::put(
+            ledger::numbers_key(),
+            &Numbers { version, fence },
+            ledger::unchanged(numbers.as_ref()),
+        ));
         writes.push(ledger::put_marked(pointer_key(), &moved, fence.0, ledger::unchanged(pointer.as_ref())));
         self.ledger.transact(writes).await?;
         Ok(version)

@@ -35,10 +35,19 @@ pub struct EntityDiff {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
 pub enum Example {
-    Added { key: String, row: Json },
+    Added {
+        key: String,
+        row: Json,
+    },
     /// Per field that differs: before, after.
-    Changed { key: String, fields: BTreeMap<String, [Json; 2]> },
-    Removed { key: String, row: Json },
+    Changed {
+        key: String,
+        fields: BTreeMap<String, [Json; 2]>,
+    },
+    Removed {
+        key: String,
+        row: Json,
+    },
 }
 
 /// One side of the comparison, read a page at a time.
@@ -129,11 +138,7 @@ impl Admin {
         }
     }
 
-    async fn row(
-        &self,
-        id: &GenerationId,
-        key: &Key,
-    ) -> Result<Option<(Row, std::sync::Arc<Schema>)>, StageError> {
+    async fn row(&self, id: &GenerationId, key: &Key) -> Result<Option<(Row, std::sync::Arc<Schema>)>, StageError> {
         let Some(row) = self.reader.get(id, key).await? else { return Ok(None) };
         Ok(Some((row, self.reader.head(id).await?.schema)))
     }

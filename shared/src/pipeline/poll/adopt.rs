@@ -7,8 +7,8 @@ use super::start::Origin;
 use super::{Budget, Poll, Polled, page};
 use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName};
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger::{self, Building, Slot, Stored, StreamProgress};
 use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::ledger::{self, Building, Slot, Stored, StreamProgress};
 use crate::pipeline::systems::Loaded;
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{ItemKey, Precondition};
@@ -107,8 +107,7 @@ impl Poll {
         let Some(version) = run.builds else { return Ok(None) };
         let loaded = self.systems.get(&run.config).await?;
         let Some(entity) = loaded.system.fed_by(&source.name).next() else { return Ok(None) };
-        let generation =
-            ledger::generation(self.ledger.as_ref(), &GenerationId::new(&entity.name, version)).await?;
+        let generation = ledger::generation(self.ledger.as_ref(), &GenerationId::new(&entity.name, version)).await?;
         Ok(generation.and_then(|g| g.listing))
     }
 
@@ -122,8 +121,7 @@ impl Poll {
     ) -> Result<(), StageError> {
         let prefix = ledger::slot_prefix(source, stream);
         let after = progress.slots.checked_sub(1).map(|last| format!("{prefix}{last:08}"));
-        let items =
-            self.ledger.list(&ledger::run_part(listing), &prefix, after.as_deref(), SLOTS).await?;
+        let items = self.ledger.list(&ledger::run_part(listing), &prefix, after.as_deref(), SLOTS).await?;
         let first = progress.slots;
         let mut writes = Vec::with_capacity(items.len() + 2);
         for item in &items {

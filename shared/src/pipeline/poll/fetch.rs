@@ -13,8 +13,8 @@ use crate::config::{Limits, Source};
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, SourceId, StreamName};
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::limits::permit;
 use crate::ports::connector::{Answer, Connector, Next, RetryAfter};
 use crate::ports::queue::{Outgoing, send_all};
@@ -31,9 +31,21 @@ const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"
 
 /// How one attempt, or all attempts, at a page ended.
 enum Fetched {
-    Page { method: String, url: String, response: Response, asked: Millis, next: Next },
-    Quota { until: Millis, why: String },
-    GaveUp { outcome: Outcome, why: String },
+    Page {
+        method: String,
+        url: String,
+        response: Response,
+        asked: Millis,
+        next: Next,
+    },
+    Quota {
+        until: Millis,
+        why: String,
+    },
+    GaveUp {
+        outcome: Outcome,
+        why: String,
+    },
     /// The host wants to stop, or time is up.
     OutOfBudget,
 }
@@ -54,8 +66,14 @@ impl Poll {
                 };
                 match self.page(&at.source, source, connector, &stream, &position, budget).await? {
                     Fetched::Page { method, url, response, asked, next } => {
-                        let from =
-                            RawFrom::Page { stream: stream.clone(), slot: progress.slots, position, method, url, status: response.status };
+                        let from = RawFrom::Page {
+                            stream: stream.clone(),
+                            slot: progress.slots,
+                            position,
+                            method,
+                            url,
+                            status: response.status,
+                        };
                         let stored = self.store(&mut at, &stream, &mut progress, from, response, asked, next).await?;
                         if let Err(why) = stored {
                             return self.fetched(at.run, Some((Outcome::PartialError, why))).await;
@@ -206,7 +224,11 @@ impl Poll {
         self.ledger
             .transact(vec![
                 lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until),
-                ledger::put(ledger::slot_key(&run.id, &at.source, stream, slot), &Slot { raw: key }, Precondition::Absent),
+                ledger::put(
+                    ledger::slot_key(&run.id, &at.source, stream, slot),
+                    &Slot { raw: key },
+                    Precondition::Absent,
+                ),
                 ledger::put(ledger::stream_key(&run.id, &at.source, stream), progress, Precondition::None),
                 Write::Add { key: ledger::counts_key(&run.id), numbers: BTreeMap::from([("requests".into(), 1)]) },
             ])

@@ -19,12 +19,12 @@ pub(in crate::pipeline) use start::spec;
 pub use start::{Asked, Started};
 
 use super::error::StageError;
-use super::ledger::{self, Stored, StreamProgress};
 use super::lease::{self, LEASE};
+use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobWriter, Clock, Entropy, EntityAdmin, Ledger, QueueSender, Upstream};
+use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream};
 
 pub struct Poll {
     pub ledger: Arc<dyn Ledger>,
@@ -181,7 +181,11 @@ impl Poll {
                 pages += progress.slots;
                 let cursor = progress.cursor.filter(|_| progress.ended && next.mode == Mode::Incremental);
                 if let Some(cursor) = cursor {
-                    writes.push(ledger::put(ledger::cursor_key(source, &stream), &cursor, crate::ports::Precondition::None));
+                    writes.push(ledger::put(
+                        ledger::cursor_key(source, &stream),
+                        &cursor,
+                        crate::ports::Precondition::None,
+                    ));
                 }
             }
         }

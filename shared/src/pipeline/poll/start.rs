@@ -14,8 +14,8 @@ use crate::domain::{
 };
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger::{self, Building, NextSync, Numbers, Stored};
 use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::ledger::{self, Building, NextSync, Numbers, Stored};
 use crate::pipeline::systems::Loaded;
 use crate::ports::entities::{Gate, GenerationSpec};
 use crate::ports::{Precondition, Write};
@@ -220,9 +220,7 @@ impl Poll {
             let Some(generation) = ledger::generation(self.ledger.as_ref(), &id).await? else { continue };
             let entity = entity_of(&loaded.system, &id)?;
             let base = pointer.as_ref().and_then(|p| p.generation(&id.entity));
-            self.entities
-                .create(spec(entity, id, generation.floor, base, Gate::Building, run.fence))
-                .await?;
+            self.entities.create(spec(entity, id, generation.floor, base, Gate::Building, run.fence)).await?;
         }
         Ok(())
     }

@@ -43,11 +43,8 @@ impl Switch {
             .await?
             .ok_or(StageError::NoVersion(pointer.value.version))?;
         let target = &self.with_newcomers(target, &pointer.value).await?;
-        let replaced: Vec<GenerationId> = old
-            .value
-            .generation_ids()
-            .filter(|id| target.generations.get(&id.entity) != Some(&id.number))
-            .collect();
+        let replaced: Vec<GenerationId> =
+            old.value.generation_ids().filter(|id| target.generations.get(&id.entity) != Some(&id.number)).collect();
         let own: Vec<GenerationId> = target
             .generation_ids()
             .filter(|id| pointer.value.generations.get(&id.entity) != Some(&id.number))
@@ -93,13 +90,7 @@ impl Switch {
         let moved_at = self.clock.now();
         self.admin.set_gates(&own, Gate::Open, fence).await?;
 
-        let moved = Moved {
-            from: left.version,
-            to: target.version,
-            replayed,
-            left_out,
-            closed: moved_at.since(began),
-        };
+        let moved = Moved { from: left.version, to: target.version, replayed, left_out, closed: moved_at.since(began) };
         self.audit(who, &moved, fence).await?;
         tracing::info!(
             from = %moved.from,

@@ -80,9 +80,8 @@ impl Switch {
     }
 
     async fn move_under(&self, ask: &MoveTo, fence: Fence) -> Result<Moved, StageError> {
-        let target = ledger::manifest(self.ledger.as_ref(), ask.version)
-            .await?
-            .ok_or(StageError::NoVersion(ask.version))?;
+        let target =
+            ledger::manifest(self.ledger.as_ref(), ask.version).await?.ok_or(StageError::NoVersion(ask.version))?;
         match target.state {
             VersionState::Ready | VersionState::Previous => {}
             VersionState::Active => {
@@ -185,8 +184,7 @@ impl Switch {
 
     /// The sources of the generations that the target does not share with the active version.
     async fn sources_of_own(&self, target: &Manifest) -> Result<Vec<SourceId>, StageError> {
-        let mut sources: Vec<SourceId> =
-            self.own_generations(target).await?.into_iter().map(|g| g.source).collect();
+        let mut sources: Vec<SourceId> = self.own_generations(target).await?.into_iter().map(|g| g.source).collect();
         sources.sort();
         sources.dedup();
         Ok(sources)

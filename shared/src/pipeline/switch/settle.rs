@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Settling, Switch};
-use crate::domain::{
-    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState,
-};
+use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
 use crate::pipeline::ledger::{self, NextSync, Stored, StreamProgress};
@@ -23,8 +21,7 @@ impl Switch {
             return self.pass_notes_on().await;
         }
         let Some(version) = run.value.builds else { return self.end(run, None, Vec::new()).await };
-        let target =
-            ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
+        let target = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         if run.value.outcome.is_some() {
             return self.drop_build(run, target).await;
         }

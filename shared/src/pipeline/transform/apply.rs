@@ -11,11 +11,13 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use serde_json::Value as Json;
 
+use crate::config::path::Scope;
 use crate::config::{Action, Entity};
 use crate::domain::raw::RawFrom;
 use crate::domain::run::RecordCounts;
 use crate::domain::{
-    ConfigHash, Counts, Generation, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, StreamName,
+    ConfigHash, Counts, Generation, Key, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, SourceName,
+    StreamName,
 };
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Normalized, Record};
@@ -56,8 +58,15 @@ struct Item {
 }
 
 enum What {
-    Record { json: Json, hash: u64 },
-    Delete { owner: crate::domain::Key, provider: Option<i64> },
+    Record {
+        json: Json,
+        hash: u64,
+    },
+    /// The rule of the webhook that says so, and the body that it reads.
+    Delete {
+        rule: usize,
+        body: Arc<Json>,
+    },
     Unreadable(RejectReason),
 }
 
@@ -134,10 +143,16 @@ fn changes_of(
                 rejects.extend(bad.into_iter().map(|bad| (index, bad.key, bad.reason)));
                 changes.extend(change);
             }
-            What::Delete { owner, provider } => {
-                fate.mapped = true;
-                changes.push(normalize::delete_change(owner.clone(), *provider, job.raw.head.stated));
-            }
+            What::Delete { rule, body } => match delete(reading, &job.raw.head.source.name, *rule, entity, body) {
+                Ok((owner, provider)) => {
+                    fate.mapped = true;
+                    changes.push(normalize::delete_change(owner, provider, job.raw.head.stated));
+                }
+                Err(reason) => {
+                    fate.rejected = true;
+                    rejects.push((index, None, reason));
+                }
+            },
             What::Unreadable(reason) => {
                 if !fate.rejected {
                     rejects.push((index, None, reason.clone()));
@@ -152,6 +167,21 @@ fn changes_of(
         }
     }
     changes
+}
+
+/// The key and order of the record that a delete rule speaks of, as this entity understands them.
+fn delete(
+    reading: &Reading,
+    source: &SourceName,
+    rule: usize,
+    entity: &Entity,
+    body: &Json,
+) -> Result<(Key, Option<i64>), RejectReason> {
+    let webhook = reading.loaded.system.sources.get(source).and_then(|s| s.webhook.as_ref());
+    match webhook.and_then(|w| w.on.get(rule)).map(|rule| &rule.action) {
+        Some(Action::Delete { key, provider, .. }) => normalize::read_delete(entity, key, provider.as_ref(), body),
+        _ => unreachable!("only delete rules make deletes"),
+    }
 }
 
 fn record_counts(reading: &Reading, fates: &BTreeMap<usize, Fate>) -> RecordCounts {
@@ -194,9 +224,9 @@ fn record(json: Json) -> What {
 /// What a delivery's rules say that it holds. Rules that only trigger a sync are not our business.
 fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, StageError> {
     let Some(webhook) = &loaded.source(&raw.head.source.name)?.webhook else { return Ok(Vec::new()) };
-    let Ok(body) = serde_json::from_slice::<Json>(&raw.body) else { return Ok(Vec::new()) };
+    let Ok(body) = serde_json::from_slice::<Json>(&raw.body).map(Arc::new) else { return Ok(Vec::new()) };
     let mut items = Vec::new();
-    for rule in webhook.on.iter().filter(|rule| rule.applies(&body)) {
+    for (index, rule) in webhook.on.iter().enumerate().filter(|(_, rule)| rule.applies(&body)) {
         match &rule.action {
             Action::Sync { .. } => {}
             Action::Upsert { stream, .. } | Action::Delete { stream, .. } if !timed => {
@@ -206,7 +236,7 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
                 let reason = RejectReason { code: "TEAL-R021".into(), field: None, message };
                 items.push(Item { stream: stream.clone(), what: What::Unreadable(reason) });
             }
-            Action::Upsert { stream, record: path } => match normalize::find(path, &body) {
+            Action::Upsert { stream, record: path } => match path.get(&Scope::record(&body)) {
                 Some(Json::Array(list)) => {
                     items.extend(list.iter().map(|json| Item { stream: stream.clone(), what: record(json.clone()) }));
                 }
@@ -218,11 +248,7 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
                 }
             },
             Action::Delete { stream, .. } => {
-                let what = match normalize::read_delete(&rule.action, &body) {
-                    Ok((owner, provider)) => What::Delete { owner, provider },
-                    Err(reason) => What::Unreadable(reason),
-                };
-                items.push(Item { stream: stream.clone(), what });
+                items.push(Item { stream: stream.clone(), what: What::Delete { rule: index, body: body.clone() } });
             }
         }
     }

@@ -56,7 +56,8 @@ impl Transform {
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
         let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
         let applied = self.apply_live(source, key, &raw, None).await?;
-        let old = ledger::read_all::<serde_json::Value>(self.ledger.as_ref(), ledger::REJECT, &format!("{key}#")).await?;
+        let old =
+            ledger::read_all::<serde_json::Value>(self.ledger.as_ref(), ledger::REJECT, &format!("{key}#")).await?;
         for chunk in old.chunks(crate::ports::ledger::MAX_WRITES) {
             let deletes = chunk.iter().map(|(sort, _)| crate::ports::Write::Delete {
                 key: crate::ports::ItemKey::new(ledger::REJECT, sort),

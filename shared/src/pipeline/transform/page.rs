@@ -5,8 +5,8 @@ use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::domain::{Generation, Mode, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger::{self, Slot};
 use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::ledger::{self, Slot};
 use crate::ports::entities::Writer;
 use crate::ports::{EntitiesError, ItemKey, LedgerError, Precondition, Write};
 
@@ -67,8 +67,7 @@ impl Transform {
     /// The generations that a run makes from this source.
     async fn built_by(&self, run: &Run, source: &SourceId) -> Result<Vec<Generation>, StageError> {
         let Some(version) = run.builds else { return Ok(Vec::new()) };
-        let manifest =
-            ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
+        let manifest = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         let own = manifest.generation_ids().filter(|id| id.number == version.0);
         let mut generations = ledger::generations(self.ledger.as_ref(), own).await?;
         generations.retain(|g| g.source == *source);

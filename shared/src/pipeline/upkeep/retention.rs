@@ -44,7 +44,8 @@ impl Upkeep {
         let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(Freed::default()) };
         let rules = self.systems.current().await?.system.versions.clone();
         let mut manifests = ledger::manifests(self.ledger.as_ref()).await?;
-        let mut freed = Freed { versions: self.retire(&mut manifests, pointer.version, &rules).await?, ..Freed::default() };
+        let mut freed =
+            Freed { versions: self.retire(&mut manifests, pointer.version, &rules).await?, ..Freed::default() };
         self.drop_generations(&manifests, &mut freed, budget).await?;
         let needed = self.needed(&manifests, &rules).await?;
         self.prune_log(&needed, &mut freed, budget).await?;
