@@ -194,3 +194,7 @@ fn run_group(connection: &Connection, group: &mut VecDeque<Job>, ran: &mut Vec<R
     execute("COMMIT")?;
     Ok(Group::Committed)
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

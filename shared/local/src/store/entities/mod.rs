@@ -31,7 +31,7 @@ use super::{LAYOUT, TealDb};
 type Outcome<T> = Result<T, Trouble<EntitiesError>>;
 
 impl TealDb {
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         object: String,
         job: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
