@@ -202,7 +202,8 @@ async fn adding_keeps_the_mark_and_refuses_what_is_no_number() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("teal.db"));
     let key = ItemKey::new("test", "sums");
-    let add = |name: &str, number| Write::Add { key: key.clone(), numbers: BTreeMap::from([(name.to_owned(), number)]) };
+    let add =
+        |name: &str, number| Write::Add { key: key.clone(), numbers: BTreeMap::from([(name.to_owned(), number)]) };
     let first = Write::Put { key: key.clone(), value: json!({"a": 1, "b": "x"}), mark: 7, when: Precondition::None };
     db.transact(vec![first]).await.unwrap();
     db.transact(vec![add("a", -3)]).await.unwrap();

@@ -132,7 +132,8 @@ impl<'db> Merge<'db> {
                     self.count(counted);
                 }
                 // Where the key is the owner, the one row's own order says what the listing would.
-                if *complete && !(self.plan.owner_is_key && !rows.is_empty()) {
+                let says_it_itself = self.plan.owner_is_key && !rows.is_empty();
+                if *complete && !says_it_itself {
                     self.speak_against(&change.owner, absence, Absence::listed(*order))?;
                 }
                 Ok(())
