@@ -16,7 +16,7 @@ use self::reader::{Cx, Object, Text, Value};
 use super::bundle::{Bundle, ROOT};
 use super::keys;
 use super::model::{Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
-use super::path::{Path, Step};
+use super::path::{Base, Path, Step};
 use super::problem::{Problem, Problems};
 use super::yaml;
 use crate::domain::names::is_name;
@@ -42,6 +42,10 @@ pub(super) fn load_as(file: &str, bundle: &Bundle) -> Result<System, Problems> {
     let mut cx = Cx::new(file, text);
     let (root, problems) = yaml::parse(file, text);
     cx.problems = problems;
+    if root.is_none() && cx.problems.is_empty() {
+        let help = "begin with system: name, then sources: and entities:";
+        cx.problem(yaml::Mark { line: 1, column: 1 }, "", "the file is empty", help);
+    }
     let system = root.and_then(|mut root| {
         variables::fill(&mut root, &bundle.env, "", &mut cx);
         let at = if root.is_null() { yaml::Mark { line: 1, column: 1 } } else { root.at };
@@ -172,7 +176,17 @@ fn parse_path(cx: &mut Cx<'_>, text: &Text) -> Option<Path> {
     }
 }
 
-/// A path that leads to one value.
+/// A path that starts at a record or body, above which there is nothing.
+fn grounded(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
+    if matches!(path.base, Base::Up(_)) {
+        let message = format!("'{}' goes up, and there is nothing above it", text.text);
+        cx.problem(text.at, &text.path, message, "write a path without ^");
+        return None;
+    }
+    Some(path)
+}
+
+/// A grounded path that leads to one value.
 fn single(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
     if path.steps.contains(&Step::Every) {
         cx.problem(
@@ -183,7 +197,7 @@ fn single(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
         );
         return None;
     }
-    Some(path)
+    grounded(cx, path, text)
 }
 
 fn check_name(cx: &mut Cx<'_>, name: &Text, what: &str) -> bool {

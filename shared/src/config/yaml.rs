@@ -39,6 +39,8 @@ pub enum Content {
 pub struct Scalar {
     pub text: String,
     pub style: Style,
+    /// Where its source ends; a block's, in the line after it.
+    pub last_line: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Node {
     /// Nothing was written: an empty value, `~` or `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar(Scalar { text, style: Style::Plain })
+        matches!(&self.content, Content::Scalar(Scalar { text, style: Style::Plain, .. })
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -102,6 +104,7 @@ struct Builder<'a> {
 
 /// The tree, as far as there is one, and what is wrong with the form.
 pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         file,
         lines: text.lines().collect(),
@@ -140,12 +143,11 @@ pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
                     builder.refuse_tag(at);
                 }
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
-                let scalar = Scalar { text: text.into_owned(), style };
+                let scalar = Scalar { text: text.into_owned(), style, last_line: span.end.line() };
                 builder.put(Node { at, content: Content::Scalar(scalar) }, anchor, 1);
             }
-            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if tag.is_some() => {
+            Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
                 builder.refuse_tag(at);
-                let _ = anchor;
                 return (None, builder.problems);
             }
             Event::SequenceStart(anchor, _) => builder.open(Node { at, content: Content::List(Vec::new()) }, anchor),
@@ -319,6 +321,7 @@ mod tests {
             assert!(found[0].2.contains(message), "{text}: {found:?}");
             assert_eq!((found[0].0, found[0].1), (line, column), "{text}: {found:?}");
         }
+        assert!(problems("\u{feff}a: 1\n").is_empty(), "a byte order mark is no part of the text");
         let deep = "[".repeat(5000);
         assert!(!problems(&deep).is_empty());
     }

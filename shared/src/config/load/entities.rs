@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::fields::{self, FieldDraft};
 use super::reader::{Cx, Object, Text, Value};
 use super::sources::program;
-use super::{PATH_HELP, check_name, guard, parse_path, provider_order, relations, single};
+use super::{PATH_HELP, check_name, grounded, guard, parse_path, provider_order, relations, single};
 use crate::config::keys;
 use crate::config::model::{Entity, FieldRule, FieldSource, Guard};
-use crate::config::path::{Base, Path};
+use crate::config::path::Path;
 use crate::config::problem::nearest;
 use crate::config::yaml::Content;
 use crate::domain::schema::Relation;
@@ -223,10 +223,6 @@ fn owner(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     let mut out = Vec::new();
     for text in &names {
         let path = parse_path(cx, text)?;
-        if matches!(path.base, Base::Up(_)) {
-            let message = format!("'{}' goes up from the record, and nothing is above it", text.text);
-            cx.problem(text.at, &text.path, message, "write a path without ^");
-        }
         out.push(single(cx, path, text)?);
     }
     (!out.is_empty()).then_some(out)
@@ -238,7 +234,12 @@ fn each(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     }
     let text = object.text(cx, "each")?;
     match Path::parse_each(&text.text) {
-        Ok(each) => Some(each),
+        Ok(mut each) if !each.is_empty() => {
+            let first = grounded(cx, each.remove(0), &text)?;
+            each.insert(0, first);
+            Some(each)
+        }
+        Ok(_) => Some(Vec::new()),
         Err(error) => {
             let help = "write the path of a list, ending in [], such as portfolios[] or portfolios[].media[]";
             cx.problem(text.at, &text.path, error.to_string(), help);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::reader::{Cx, Object, Text, Value};
-use super::{check_name, nothing, parse_path, path, positive, provider_order, single, time_format};
+use super::{check_name, grounded, nothing, path, positive, provider_order, single, time_format};
 use crate::config::bundle::Bundle;
 use crate::config::jq::Program;
 use crate::config::keys;
@@ -233,15 +233,12 @@ fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool) -> Option<Rule> {
         }
         "upsert" => {
             let stream = object.text(cx, "stream");
-            let record = path(cx, object, "record");
-            Action::Upsert { stream: stream?.text.as_str().into(), record: record?.0 }
+            let record = path(cx, object, "record").and_then(|(path, text)| grounded(cx, path, &text));
+            Action::Upsert { stream: stream?.text.as_str().into(), record: record? }
         }
         _ => {
             let stream = object.text(cx, "stream");
-            let key = object.text(cx, "key").and_then(|text| {
-                let path = parse_path(cx, &text)?;
-                single(cx, path, &text)
-            });
+            let key = path(cx, object, "key").and_then(|(path, text)| single(cx, path, &text));
             let provider = object.section(cx, "order").and_then(|order| provider_order(cx, &order));
             Action::Delete { stream: stream?.text.as_str().into(), key: key?, provider }
         }
