@@ -16,7 +16,7 @@ use self::reader::{Cx, Object, Text, Value};
 use super::bundle::{Bundle, ROOT};
 use super::keys;
 use super::model::{Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
-use super::path::{Base, Path, Step};
+use super::path::{Base, Path};
 use super::problem::{Problem, Problems};
 use super::yaml;
 use crate::domain::names::is_name;
@@ -117,7 +117,7 @@ fn guard(cx: &mut Cx<'_>, object: Option<Object<'_>>, inherited: Option<&Guard>)
 
 /// Where a record or body says which of two states is newer.
 fn provider_order(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<ProviderOrder> {
-    let path = path(cx, object, "path").and_then(|(path, text)| single(cx, path, &text));
+    let path = path(cx, object, "path").and_then(|(path, text)| grounded(cx, path, &text));
     let kind = object.choice(cx, "type")?;
     let kind = if kind.text == "sequence" {
         if let Some(format) = object.get("format") {
@@ -157,7 +157,7 @@ fn time_format(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<TimeFormat> {
     })
 }
 
-const PATH_HELP: &str = "write a path such as profile.name, tags[], media[0].url, ^.id or $.id; \
+const PATH_HELP: &str = "write a path such as profile.name, media[0].url, ^.id or $.id; \
                          [\"any name\"] for a member with other characters";
 
 /// The path under a key, with its text.
@@ -184,20 +184,6 @@ fn grounded(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
         return None;
     }
     Some(path)
-}
-
-/// A grounded path that leads to one value.
-fn single(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
-    if path.steps.contains(&Step::Every) {
-        cx.problem(
-            text.at,
-            &text.path,
-            format!("'{}' leads to a list of values, and one is wanted", text.text),
-            "write [0] for the first element",
-        );
-        return None;
-    }
-    grounded(cx, path, text)
 }
 
 fn check_name(cx: &mut Cx<'_>, name: &Text, what: &str) -> bool {

@@ -33,6 +33,11 @@ pub struct PathError(String);
 impl Path {
     /// Stand-in: members, elements and bases, without quoted names.
     pub fn parse(text: &str) -> Result<Self, PathError> {
+        let path = Self::read(text)?;
+        if path.steps.contains(&Step::Every) { Err(PathError(text.to_owned())) } else { Ok(path) }
+    }
+
+    fn read(text: &str) -> Result<Self, PathError> {
         let wrong = || PathError(text.to_owned());
         let ups = text.chars().take_while(|c| *c == '^').count();
         let (base, rest) = match text.strip_prefix('$') {
@@ -60,7 +65,7 @@ impl Path {
     }
 
     pub fn parse_each(text: &str) -> Result<Vec<Self>, PathError> {
-        let whole = Self::parse(text)?;
+        let whole = Self::read(text)?;
         let mut out = Vec::new();
         let mut steps = Vec::new();
         for step in whole.steps {
@@ -70,6 +75,9 @@ impl Path {
                 out.push(Self { base: Base::Item, steps: std::mem::take(&mut steps) });
             }
         }
-        if out.is_empty() || !steps.is_empty() { Err(PathError(text.to_owned())) } else { Ok(out) }
+        if !steps.is_empty() {
+            out.push(Self { base: Base::Item, steps });
+        }
+        Ok(out)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fields::{self, FieldDraft};
 use super::reader::{Cx, Object, Text, Value};
 use super::sources::program;
-use super::{PATH_HELP, check_name, grounded, guard, parse_path, provider_order, relations, single};
+use super::{PATH_HELP, check_name, grounded, guard, parse_path, provider_order, relations};
 use crate::config::keys;
 use crate::config::model::{Entity, FieldRule, FieldSource, Guard};
 use crate::config::path::Path;
@@ -223,7 +223,7 @@ fn owner(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     let mut out = Vec::new();
     for text in &names {
         let path = parse_path(cx, text)?;
-        out.push(single(cx, path, text)?);
+        out.push(grounded(cx, path, text)?);
     }
     (!out.is_empty()).then_some(out)
 }
@@ -234,14 +234,9 @@ fn each(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     }
     let text = object.text(cx, "each")?;
     match Path::parse_each(&text.text) {
-        Ok(mut each) if !each.is_empty() => {
-            let first = grounded(cx, each.remove(0), &text)?;
-            each.insert(0, first);
-            Some(each)
-        }
-        Ok(_) => Some(Vec::new()),
+        Ok(each) => Some(each),
         Err(error) => {
-            let help = "write the path of a list, ending in [], such as portfolios[] or portfolios[].media[]";
+            let help = "write the path of a list, such as portfolios[] or portfolios[].media[]";
             cx.problem(text.at, &text.path, error.to_string(), help);
             None
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::reader::{Cx, Object, Text, Value};
-use super::{check_name, grounded, nothing, path, positive, provider_order, single, time_format};
+use super::{check_name, grounded, nothing, path, positive, provider_order, time_format};
 use crate::config::bundle::Bundle;
 use crate::config::jq::Program;
 use crate::config::keys;
@@ -177,7 +177,7 @@ fn stated(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Stated> {
     let format = time_format(cx, object);
     let by_header = header_of(cx, object);
     let by_path = object.get("path").and_then(|_| path(cx, object, "path"));
-    let by_path = by_path.and_then(|(path, text)| single(cx, path, &text));
+    let by_path = by_path.and_then(|(path, text)| grounded(cx, path, &text));
     match (object.get("header"), object.get("path")) {
         (Some(_), None) => Some(Stated::Header { name: by_header?, format: format? }),
         (None, Some(_)) => Some(Stated::Body { path: by_path?, format: format? }),
@@ -238,7 +238,7 @@ fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool) -> Option<Rule> {
         }
         _ => {
             let stream = object.text(cx, "stream");
-            let key = path(cx, object, "key").and_then(|(path, text)| single(cx, path, &text));
+            let key = path(cx, object, "key").and_then(|(path, text)| grounded(cx, path, &text));
             let provider = object.section(cx, "order").and_then(|order| provider_order(cx, &order));
             Action::Delete { stream: stream?.text.as_str().into(), key: key?, provider }
         }

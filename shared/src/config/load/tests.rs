@@ -98,13 +98,21 @@ fn every_mistake_of_a_bad_file_is_reported_at_once_with_its_place_and_the_remedy
 fn wrong_paths_and_programs_are_reported_where_they_stand() {
     let text = GOOD
         .replace("path: profile.dob", "path: '[['")
-        .replace("each: talents[]", "each: talents")
+        .replace("each: talents[]", "each: '[['")
+        .replace("path: g,", "path: 'tags[]',")
+        .replace("record: uuid", "record: ^.uuid")
         .replace("'{ id: .uuid }'", "'{ id: '");
     let problems = load(&bundle(&text)).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["entities.boards_talents.each", "entities.talents.fields.birth_date.path", "entities.boards.map"]
+        [
+            "entities.boards_talents.each",
+            "entities.talents.fields.birth_date.path",
+            "entities.talents.fields.gender.path",
+            "entities.boards.record",
+            "entities.boards.map",
+        ]
     );
 }
 
