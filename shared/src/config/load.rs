@@ -71,8 +71,9 @@ fn read(cx: &mut Cx<'_>, value: &Value<'_>, bundle: &Bundle) -> Option<System> {
     let declared = root.get("sources").map(|value| cx.members(&value)).unwrap_or_default();
     let names: Vec<&str> = declared.iter().map(|(name, _)| name.text.as_str()).collect();
     let entities = root.get("entities").map(|value| cx.members(&value)).unwrap_or_default();
+    let streams = entities::streams(&entities);
     let entities = entities::read(cx, &entities, &names, &guard);
-    let sources = sources::read(cx, &declared, bundle);
+    let sources = sources::read(cx, &declared, &streams, bundle);
     Some(System { hash: bundle.hash(), name: name?.text, sources, entities, versions: versions?, guard })
 }
 

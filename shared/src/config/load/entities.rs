@@ -43,6 +43,20 @@ pub fn read(cx: &mut Cx<'_>, declared: &[(Text, Value<'_>)], sources: &[&str], i
     order.iter().filter_map(|at| entity(cx, &drafts[*at], sources, inherited)).collect()
 }
 
+/// What entities are made from, as they say it, right or wrong.
+pub fn streams<'a>(declared: &[(Text, Value<'a>)]) -> Vec<(&'a str, &'a str)> {
+    let mut out = Vec::new();
+    for (_, value) in declared {
+        let Content::Map(members) = &value.node.content else { continue };
+        for from in members.iter().filter(|entry| entry.key == "from") {
+            if let Content::Scalar(scalar) = &from.value.content {
+                out.extend(scalar.text.split_once('.'));
+            }
+        }
+    }
+    out
+}
+
 fn draft<'a>(cx: &mut Cx<'_>, name: &Text, value: &Value<'a>) -> Option<Draft<'a>> {
     if check_name(cx, name, "an entity") {
         check_suffix(cx, name);

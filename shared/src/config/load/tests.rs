@@ -239,6 +239,12 @@ fn key_table(section: &keys::Section) -> String {
     out
 }
 
+fn declared(root: Option<&yaml::Node>, key: &str) -> usize {
+    let Some(yaml::Content::Map(entries)) = root.map(|root| &root.content) else { return 0 };
+    let found = entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value.content);
+    if let Some(yaml::Content::Map(members)) = found { members.len() } else { 0 }
+}
+
 /// Characters that mean something to YAML or to variables.
 const MARKS: &[u8] = b"{}[]:,#&*!|>'\"%@`-?$ \n\t";
 
@@ -260,10 +266,17 @@ proptest! {
             }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Err(problems) = load(&bundle(&text)) {
-            prop_assert!(!problems.0.is_empty());
-            prop_assert!(problems.iter().all(|p| !p.help.is_empty() && p.line > 0));
-            let _ = problems.to_string();
+        match load(&bundle(&text)) {
+            Ok(system) => {
+                let (root, _) = yaml::parse(ROOT, &text);
+                prop_assert_eq!(system.sources.len(), declared(root.as_ref(), "sources"), "a source was dropped");
+                prop_assert_eq!(system.entities.len(), declared(root.as_ref(), "entities"), "an entity was dropped");
+            }
+            Err(problems) => {
+                prop_assert!(!problems.0.is_empty());
+                prop_assert!(problems.iter().all(|p| !p.help.is_empty() && p.line > 0));
+                let _ = problems.to_string();
+            }
         }
         let _ = Bundle::collect("teal.yaml", |_| Ok(text.clone()), |_| None);
     }
