@@ -55,6 +55,30 @@ async fn list(connector: &dyn Connector, stream: &str, begin: Value) -> (Vec<u64
 }
 
 #[tokio::test]
+async fn a_record_that_is_deleted_while_its_listing_runs_takes_no_other_with_it() {
+    let blue = Blue::start(BlueOptions { talents: 250, key: KEY.to_owned(), ..BlueOptions::default() }).await.unwrap();
+    let connector = ManifestConnectors.compile(MANIFEST, &config(&blue.url())).unwrap();
+    let talents = StreamName::new("talents");
+    let mut position = connector.begin(&talents, Mode::Full, None, NOW).unwrap();
+    let mut seen = BTreeSet::new();
+    for page in 1.. {
+        let answer = send(&connector.request(&talents, &position).unwrap()).await;
+        let records = connector.records(&talents, &position, &answer.body).unwrap();
+        seen.extend(records.iter().map(|record| record["id"].as_u64().unwrap()));
+        match connector.read(&talents, &position, &answer) {
+            Answer::Page { next: Next::Page(next) } => position = next,
+            Answer::Page { next: Next::End { .. } } => break,
+            other => panic!("{other:?}"),
+        }
+        if page == 1 {
+            blue.delete(Kind::Talents, &[5, 6]);
+        }
+    }
+    let missed: Vec<u64> = blue.ids(Kind::Talents).into_iter().filter(|id| !seen.contains(id)).collect();
+    assert!(missed.is_empty(), "never listed: {missed:?}");
+}
+
+#[tokio::test]
 async fn every_stream_is_listed_whole_and_then_only_what_changed() {
     let blue = Blue::start(BlueOptions { talents: 250, boards: 120, key: KEY.to_owned(), ..BlueOptions::default() });
     let blue = blue.await.unwrap();

@@ -29,13 +29,13 @@ fn end(answer: Answer) -> Option<Value> {
 
 #[test]
 fn the_last_page_leaves_the_start_of_the_listing_minus_the_lookback() {
-    let cursor = end(first("talents", 200, &[], r#"{"data":[{"id":1}],"meta":{"pages":1}}"#));
+    let cursor = end(first("talents", 200, &[], r#"{"data":[{"id":1}],"meta":{"pages":1,"total":1}}"#));
     assert_eq!(cursor, Some(json!("2026-01-01T23:59:00.000Z")));
 }
 
 #[test]
 fn a_source_whose_clock_is_behind_moves_the_cursor_back_and_one_ahead_does_not() {
-    let body = r#"{"data":[],"meta":{"pages":0}}"#;
+    let body = r#"{"data":[],"meta":{"pages":0,"total":0}}"#;
     let behind = end(first("talents", 200, &[("date", "Thu, 01 Jan 2026 23:00:00 GMT")], body));
     assert_eq!(behind, Some(json!("2026-01-01T22:59:00.000Z")));
     let ahead = end(first("talents", 200, &[("date", "Fri, 02 Jan 2026 03:00:00 GMT")], body));
@@ -44,7 +44,7 @@ fn a_source_whose_clock_is_behind_moves_the_cursor_back_and_one_ahead_does_not()
 
 #[test]
 fn an_empty_listing_is_complete_and_a_page_past_the_end_too() {
-    end(first("talents", 200, &[], r#"{"data":[],"meta":{"pages":0}}"#));
+    end(first("talents", 200, &[], r#"{"data":[],"meta":{"pages":0,"total":0}}"#));
     end(first("boards", 200, &[], r#"{"items":[],"next_cursor":null}"#));
     end(first("boards", 200, &[], r#"{"items":[]}"#));
 }
@@ -52,17 +52,25 @@ fn an_empty_listing_is_complete_and_a_page_past_the_end_too() {
 #[test]
 fn a_200_that_is_no_page_is_worth_asking_again() {
     for (stream, body, expected) in [
-        ("talents", r#"{"data":[],"meta":{"pages":3}}"#, "the page is empty, yet claims that more follow"),
+        ("talents", r#"{"data":[],"meta":{"pages":3,"total":3}}"#, "the page is empty, yet claims that more follow"),
         ("boards", r#"{"items":[],"next_cursor":"c2"}"#, "the page is empty, yet claims that more follow"),
         ("talents", r#"{"data":[{"id":1}"#, "it is not JSON"),
         ("talents", "", "it is not JSON"),
         ("talents", "<html>busy</html>", "it is not JSON"),
-        ("talents", r#"{"meta":{"pages":1}}"#, "there is no list at 'data'"),
-        ("talents", r#"{"data":{"id":1},"meta":{"pages":1}}"#, "there is no list at 'data'"),
-        ("talents", r#"{"data":[{"id":1}]}"#, "there is no whole number at 'meta.pages'"),
-        ("talents", r#"{"data":[{"id":1}],"meta":{"pages":"2"}}"#, "there is no whole number at 'meta.pages'"),
+        ("talents", r#"{"meta":{"pages":1,"total":1}}"#, "there is no list at 'data'"),
+        ("talents", r#"{"data":{"id":1},"meta":{"pages":1,"total":1}}"#, "there is no list at 'data'"),
+        ("talents", r#"{"data":[{"id":1}]}"#, "there is no whole number at 'meta.total'"),
+        (
+            "talents",
+            r#"{"data":[{"id":1}],"meta":{"pages":"2","total":2}}"#,
+            "there is no whole number at 'meta.pages'",
+        ),
         ("boards", r#"{"items":[{}],"next_cursor":{"at":1}}"#, "what stands at 'next_cursor' is no cursor"),
-        ("talents", r#"{"error":{"message":"not\n now"},"data":[],"meta":{"pages":0}}"#, "it holds an error: not now"),
+        (
+            "talents",
+            r#"{"error":{"message":"not\n now"},"data":[],"meta":{"pages":0,"total":0}}"#,
+            "it holds an error: not now",
+        ),
     ] {
         let (after, quota, why) = retry(first(stream, 200, &[], body));
         assert_eq!((after, quota), (None, false), "{body}");
@@ -72,7 +80,37 @@ fn a_200_that_is_no_page_is_worth_asking_again() {
 
 #[test]
 fn an_error_member_that_is_null_is_no_error() {
-    end(first("talents", 200, &[], r#"{"error":null,"data":[],"meta":{"pages":0}}"#));
+    end(first("talents", 200, &[], r#"{"error":null,"data":[],"meta":{"pages":0,"total":0}}"#));
+}
+
+/// Reads pages until the end; a total for each answer, 100 records a page.
+fn numbers_asked(totals: &[u64]) -> Vec<u64> {
+    let talents = StreamName::new("talents");
+    let mut position = begin("talents");
+    let mut asked = Vec::new();
+    for total in totals {
+        let url = connector().request(&talents, &position).unwrap().url;
+        asked.push(url.split("page=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap());
+        let body = json!({ "data": [{}], "meta": { "pages": total.div_ceil(100), "total": total } }).to_string();
+        match connector().read(&talents, &position, &response(200, &[], body)) {
+            Answer::Page { next: Next::Page(next) } => position = next,
+            other => {
+                end(other);
+                return asked;
+            }
+        }
+    }
+    panic!("no end after {asked:?}");
+}
+
+#[test]
+fn pages_that_moved_because_records_went_are_read_again() {
+    assert_eq!(numbers_asked(&[300, 300, 300]), [1, 2, 3]);
+    assert_eq!(numbers_asked(&[300, 301, 301, 301]), [1, 2, 3, 4]);
+    assert_eq!(numbers_asked(&[300, 300, 299, 299, 299]), [1, 2, 3, 2, 3]);
+    assert_eq!(numbers_asked(&[400, 400, 400, 250, 250, 250]), [1, 2, 3, 4, 2, 3]);
+    assert_eq!(numbers_asked(&[300, 100, 100]), [1, 2, 1]);
+    assert_eq!(numbers_asked(&[201, 201, 200, 200]), [1, 2, 3, 2]);
 }
 
 #[test]

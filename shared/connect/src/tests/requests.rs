@@ -48,7 +48,7 @@ fn pages_follow_each_other_and_keep_what_was_asked() {
     let cursor = json!("2025-12-31T23:59:00.000Z");
     let talents = StreamName::new("talents");
     let position = connector.begin(&talents, Mode::Incremental, Some(&cursor), NOW).unwrap();
-    let page = response(200, &[], r#"{"data":[{"id":1}],"meta":{"pages":2}}"#);
+    let page = response(200, &[], r#"{"data":[{"id":1}],"meta":{"pages":2,"total":2}}"#);
     let second = next(connector.read(&talents, &position, &page));
     let url = connector.request(&talents, &second).unwrap().url;
     assert!(url.contains("page=2") && url.contains("updated_since=2025"), "{url}");
