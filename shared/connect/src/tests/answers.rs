@@ -211,5 +211,8 @@ fn records_are_the_list_and_nothing_else_is() {
     assert_eq!(records(r#"{"data":[{"id":1},2]}"#).unwrap(), [json!({ "id": 1 }), json!(2)]);
     assert!(matches!(records(r#"{"items":[]}"#), Err(ConnectorError::Body(_))));
     assert!(matches!(records(r#"{"data":[1"#), Err(ConnectorError::Body(_))));
-    assert!(matches!(connector.records(&"agents".into(), &json!({}), &Bytes::new()), Err(ConnectorError::NoStream(_))));
+    assert!(matches!(
+        connector.records(&"castings".into(), &json!({}), &Bytes::new()),
+        Err(ConnectorError::NoStream(_))
+    ));
 }

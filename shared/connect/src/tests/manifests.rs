@@ -7,7 +7,7 @@ fn the_manifest_that_ships_compiles() {
     let names: Vec<String> = connector().streams().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["boards", "media_tags", "talents"]);
     assert!(connector().incremental(&"talents".into()));
-    assert!(!connector().incremental(&"agents".into()));
+    assert!(!connector().incremental(&"castings".into()));
 }
 
 #[test]

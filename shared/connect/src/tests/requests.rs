@@ -88,7 +88,7 @@ streams:
 fn foreign_positions_cursors_and_streams_are_errors() {
     let connector = connector();
     let talents = StreamName::new("talents");
-    assert!(matches!(connector.request(&"agents".into(), &begin("talents")), Err(ConnectorError::NoStream(_))));
+    assert!(matches!(connector.request(&"castings".into(), &begin("talents")), Err(ConnectorError::NoStream(_))));
     assert!(matches!(connector.request(&talents, &json!({ "offset": 3 })), Err(ConnectorError::Body(_))));
     assert!(matches!(connector.request(&talents, &begin("boards")), Err(ConnectorError::Body(_))));
     assert!(connector.begin(&talents, Mode::Incremental, Some(&json!(17)), NOW).is_err());
