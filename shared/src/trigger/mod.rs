@@ -2,4 +2,5 @@
 //! Both hosts hand in the same ones.
 
 pub mod callers;
+pub mod http;
 pub mod sqs;
