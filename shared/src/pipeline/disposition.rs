@@ -9,16 +9,15 @@
 
 use std::time::Duration;
 
-use crate::domain::message::BadMessage;
-use crate::domain::raw::BadRaw;
+use super::error::StageError;
 use crate::ports::fault::FaultKind;
-use crate::ports::{BlobError, ConnectorError, EntitiesError, Fault, LedgerError};
+use crate::ports::{BlobError, EntitiesError, LedgerError};
 
 /// How long a store without room is left alone: somebody has to make room first.
 const FULL_WAIT: Duration = Duration::from_secs(60);
 
-/// What becomes of a message whose handling stopped early. Stages return `Result<(), Disposition>`, so
-/// that `?` on any port's error ends the handling with the right one.
+/// What becomes of a message whose handling stopped early. Every error of a stage or a port turns into one,
+/// also by `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The message comes again. `after` is how long it should at least rest, where that is known; a host
@@ -47,59 +46,43 @@ impl Disposition {
     }
 }
 
-/// Everything below a stage that can stop it.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    #[error(transparent)]
-    Blob(#[from] BlobError),
-    #[error(transparent)]
-    Entities(#[from] EntitiesError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Connector(#[from] ConnectorError),
-    #[error(transparent)]
-    Raw(#[from] BadRaw),
-    #[error(transparent)]
-    Message(#[from] BadMessage),
-}
-
-impl Trouble {
-    /// Whether the same call may work later. A refused condition, a closed gate, a stale fence and a
-    /// vanished generation count as well: the next attempt reads pointer, run and fence again and acts on
-    /// what it finds, and only the stage knows when that is nothing.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(decide(self), Disposition::Retry { .. })
-    }
-}
-
 /// The table. Takes a reference, so that a caller can still show or wrap the error.
+///
+/// A refused condition, a closed gate, a stale fence and a vanished generation are retried as well: the next
+/// attempt reads pointer, run and fence again and acts on what it finds, and only the stage knows when that
+/// is nothing.
 #[must_use]
-pub fn decide(trouble: &Trouble) -> Disposition {
-    let why = || trouble.to_string();
-    match trouble {
-        Trouble::Fault(fault)
-        | Trouble::Blob(BlobError::Fault(fault))
-        | Trouble::Entities(EntitiesError::Fault(fault))
-        | Trouble::Ledger(LedgerError::Fault(fault)) => match fault.kind {
+pub fn decide(error: &StageError) -> Disposition {
+    let why = || error.to_string();
+    match error {
+        StageError::Fault(fault)
+        | StageError::Blob(BlobError::Fault(fault))
+        | StageError::Entities(EntitiesError::Fault(fault))
+        | StageError::Ledger(LedgerError::Fault(fault)) => match fault.kind {
             FaultKind::Transient => Disposition::retry(why()),
             FaultKind::Full => Disposition::retry_after(why(), FULL_WAIT),
             FaultKind::Permanent => Disposition::reject(why()),
         },
-        Trouble::Entities(
+        StageError::Entities(
             EntitiesError::GateClosed(_) | EntitiesError::NoGeneration(_) | EntitiesError::StaleBuilder { .. },
         )
-        | Trouble::Ledger(LedgerError::Refused { .. }) => Disposition::retry(why()),
+        | StageError::Ledger(LedgerError::Refused { .. })
+        | StageError::Busy(_) => Disposition::retry(why()),
+        // Somebody may be about to set or deploy what is missing; the queue's patience is theirs.
+        StageError::NoConfig | StageError::NoSecret(_) => Disposition::retry(why()),
         // Objects are durable before anything names them: one that is missing was erased.
-        Trouble::Blob(BlobError::Missing(_)) => Disposition::reject(why()),
-        Trouble::Connector(_) | Trouble::Raw(_) | Trouble::Message(_) => Disposition::reject(why()),
+        StageError::Blob(BlobError::Missing(_)) => Disposition::reject(why()),
+        StageError::Connector(_)
+        | StageError::Raw(_)
+        | StageError::Config { .. }
+        | StageError::NoSource(_)
+        | StageError::NoRun(_)
+        | StageError::NoVersion(_)
+        | StageError::Impossible(_) => Disposition::reject(why()),
     }
 }
 
-impl<E: Into<Trouble>> From<E> for Disposition {
+impl<E: Into<StageError>> From<E> for Disposition {
     fn from(error: E) -> Self {
         decide(&error.into())
     }
@@ -108,8 +91,10 @@ impl<E: Into<Trouble>> From<E> for Disposition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretName;
+    use crate::domain::raw::BadRaw;
     use crate::domain::{Fence, GenerationId};
-    use crate::ports::ItemKey;
+    use crate::ports::{ConnectorError, Fault, ItemKey};
 
     fn generation() -> GenerationId {
         GenerationId { entity: "talents".into(), number: 3 }
@@ -121,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_may_pass_by_itself_is_retried_whatever_port_it_came_through() {
-        let troubles: [Trouble; 7] = [
+        let errors: [StageError; 10] = [
             fault(FaultKind::Transient).into(),
             BlobError::from(fault(FaultKind::Transient)).into(),
             LedgerError::from(fault(FaultKind::Full)).into(),
@@ -129,23 +114,27 @@ mod tests {
             EntitiesError::GateClosed(generation()).into(),
             EntitiesError::NoGeneration(generation()).into(),
             EntitiesError::StaleBuilder { id: generation(), fence: Fence(4) }.into(),
+            StageError::Busy("blue is being synced".into()),
+            StageError::NoConfig,
+            StageError::NoSecret(SecretName("blue-api-key".into())),
         ];
-        for trouble in troubles {
-            assert!(trouble.is_retryable(), "{trouble}");
+        for error in errors {
+            assert!(matches!(decide(&error), Disposition::Retry { .. }), "{error}");
         }
     }
 
     #[test]
     fn what_stays_wrong_is_rejected_with_its_reason() {
-        let troubles: [Trouble; 5] = [
+        let errors: [StageError; 6] = [
             EntitiesError::from(fault(FaultKind::Permanent)).into(),
             BlobError::Missing("raw/x".into()).into(),
             ConnectorError::Body("not JSON".into()).into(),
             BadRaw::NoHead.into(),
-            BadMessage::Format(9).into(),
+            StageError::NoSource("blue".into()),
+            StageError::Impossible("there is nothing to go back to".into()),
         ];
-        for trouble in troubles {
-            assert_eq!(decide(&trouble), Disposition::Reject { why: trouble.to_string() });
+        for error in errors {
+            assert_eq!(decide(&error), Disposition::Reject { why: error.to_string() });
         }
     }
 

@@ -167,12 +167,14 @@ impl LedgerReader for MemoryLedger {
     }
 }
 
+pub type Before = Box<dyn FnMut(&GenerationId) + Send>;
+
 /// Generations as lists of rows in key order.
 #[derive(Default)]
 pub struct MemoryEntities {
     pub generations: Mutex<BTreeMap<GenerationId, (Head, Vec<Row>)>>,
     /// Called with the generation before each read: what happens between two reads of a request.
-    pub before: Mutex<Option<Box<dyn FnMut(&GenerationId) + Send>>>,
+    pub before: Mutex<Option<Before>>,
     pub down: Switch,
 }
 

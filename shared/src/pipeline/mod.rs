@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod limits;
 pub mod normalize;
 pub mod poll;
+pub mod serve;
 pub mod switch;
 pub mod systems;
 pub mod transform;

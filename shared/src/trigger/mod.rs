@@ -2,5 +2,6 @@
 //! Both hosts hand in the same ones.
 
 pub mod callers;
+pub mod http;
 pub mod queues;
 pub mod sqs;

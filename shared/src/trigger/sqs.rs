@@ -23,9 +23,10 @@ pub struct Received {
 /// Hands the messages to `handle` one after the other and returns those that have to come again.
 ///
 /// A rejected message is returned as well: only so does it reach the dead letters.
-pub async fn run_batch<H, E>(event: SqsEvent, handle: H) -> SqsBatchResponse
+pub async fn run_batch<H, F, E>(event: SqsEvent, handle: H) -> SqsBatchResponse
 where
-    H: AsyncFn(Message, Received) -> Result<(), E>,
+    H: Fn(Message, Received) -> F,
+    F: Future<Output = Result<(), E>>,
     E: Into<Disposition>,
 {
     let mut response = SqsBatchResponse::default();
@@ -41,9 +42,10 @@ where
     response
 }
 
-async fn is_settled<H, E>(sqs: SqsMessage, received: Received, handle: &H) -> bool
+async fn is_settled<H, F, E>(sqs: SqsMessage, received: Received, handle: &H) -> bool
 where
-    H: AsyncFn(Message, Received) -> Result<(), E>,
+    H: Fn(Message, Received) -> F,
+    F: Future<Output = Result<(), E>>,
     E: Into<Disposition>,
 {
     let Received { message_id, attempt } = received.clone();
@@ -54,7 +56,11 @@ where
             return false;
         }
     };
-    match AssertUnwindSafe(handle(message, received)).catch_unwind().await.map(|result| result.map_err(Into::into)) {
+    match AssertUnwindSafe(async { handle(message, received).await })
+        .catch_unwind()
+        .await
+        .map(|result| result.map_err(Into::into))
+    {
         Ok(Ok(()) | Err(Disposition::Done)) => true,
         Ok(Err(Disposition::Retry { why, after })) => {
             tracing::warn!(message_id, attempt, ?after, why, "a message will be tried again");
@@ -138,7 +144,8 @@ mod tests {
             ("h", &settle("last")),
         ]);
         let handled = Mutex::new(Vec::new());
-        let response = ready(run_batch(event, async |message, received: Received| {
+        let handled = &handled;
+        let response = ready(run_batch(event, |message, received| async move {
             assert_eq!(received.attempt, 3);
             let run = run_of(&message);
             handled.lock().unwrap().push(run.clone());
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_stage_may_return_a_ports_error_as_it_is() {
-        let response = ready(run_batch(batch(&[("a", &settle("r"))]), async |_, _| {
+        let response = ready(run_batch(batch(&[("a", &settle("r"))]), |_, _| async {
             Err::<(), _>(LedgerError::from(Fault::new(FaultKind::Transient, "ledger")))
         }));
         assert_eq!(failed(&response), ["a"]);
@@ -166,9 +173,27 @@ mod tests {
     fn a_message_without_body_fails_and_an_empty_batch_is_fine() {
         let mut event = batch(&[("a", "")]);
         event.records[0].body = None;
-        let handle = async |_: Message, _: Received| Ok::<(), Disposition>(());
+        let handle = |_: Message, _: Received| async { Ok::<(), Disposition>(()) };
         assert_eq!(failed(&ready(run_batch(event, handle))), ["a"]);
         assert!(failed(&ready(run_batch(batch(&[]), handle))).is_empty());
+    }
+
+    #[test]
+    fn hosts_may_run_a_batch_on_any_thread() {
+        struct Stage(Mutex<Vec<Message>>);
+        impl Stage {
+            async fn handle(&self, message: Message, _received: Received) -> Result<(), Disposition> {
+                self.0.lock().unwrap().push(message);
+                Ok(())
+            }
+        }
+        fn sendable<T: Send>(value: T) -> T {
+            value
+        }
+        let stage = Stage(Mutex::default());
+        let handle = |message, received| stage.handle(message, received);
+        ready(sendable(run_batch(batch(&[("a", &settle("r"))]), handle)));
+        assert_eq!(stage.0.lock().unwrap().len(), 1);
     }
 
     #[test]

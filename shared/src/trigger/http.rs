@@ -1,0 +1,257 @@
+//! Routes HTTP requests, in the shape in which API Gateway hands them over, to the stages that answer.
+//!
+//! ```text
+//! POST /hooks/{path}          webhook
+//! GET  /health                serve
+//! GET  /v1/{entity}           serve, for readers
+//! GET  /v1/{entity}/{key}     serve, for readers
+//! GET  /status                serve, for readers
+//! *    /admin/…               admin, for admins
+//! ```
+//!
+//! Owns decoding (base64 bodies, percent-encoded paths, stage prefixes), routing and who may ask. Owns no
+//! answer of its own but problems.
+//!
+//! Always holds: without a token only `/hooks` and `/health` answer, and entities and status where the
+//! host was opened for a demo; whatever comes in, an answer goes out, a panic's included.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{AUTHORIZATION, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+
+use super::callers::{Caller, Callers, Role};
+use crate::config::System;
+use crate::pipeline::Systems;
+pub use crate::pipeline::api::AdminApi;
+use crate::pipeline::api::{ApiResponse, Code, Problem, Query};
+use crate::pipeline::serve::Serve;
+use crate::pipeline::webhook::{HookRequest, Webhook};
+
+/// What answers under `/hooks`.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    async fn receive(&self, request: HookRequest) -> ApiResponse;
+}
+
+/// Hooks of a system that stays the same for as long as the process lives.
+pub struct FixedHooks {
+    pub webhook: Webhook,
+    pub system: Arc<System>,
+}
+
+#[async_trait]
+impl Hooks for FixedHooks {
+    async fn receive(&self, request: HookRequest) -> ApiResponse {
+        self.webhook.receive(&self.system, request).await
+    }
+}
+
+/// Hooks of whatever configuration is in force when a delivery comes.
+pub struct CurrentHooks {
+    pub webhook: Webhook,
+    pub systems: Arc<Systems>,
+}
+
+#[async_trait]
+impl Hooks for CurrentHooks {
+    async fn receive(&self, request: HookRequest) -> ApiResponse {
+        match self.systems.current().await {
+            Ok(loaded) => self.webhook.receive(&loaded.system, request).await,
+            Err(error) => {
+                tracing::error!(%error, "a delivery came and no configuration could be loaded");
+                let detail = "the delivery could not be stored; send it again later";
+                Problem::new(Code::Unavailable, detail).retry_after(30).into()
+            }
+        }
+    }
+}
+
+/// The stages of one host. A Lambda function has one of them, a laptop all.
+pub struct Http {
+    pub hooks: Option<Arc<dyn Hooks>>,
+    pub serve: Option<Arc<Serve>>,
+    pub admin: Option<Arc<dyn AdminApi>>,
+    pub callers: Arc<dyn Callers>,
+    /// For a demo: everybody may read. Nobody may administer without a token all the same.
+    pub open: bool,
+}
+
+/// A request with everything decoded but its path's parts.
+struct Request {
+    method: String,
+    /// Not decoded: a part may hold an encoded `/`.
+    path: String,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Http {
+    pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let answer = match Request::read(event) {
+            Ok(request) => AssertUnwindSafe(self.answer(request)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("answering a request panicked");
+                Err(Problem::new(Code::Internal, "the log says more"))
+            }),
+            Err(problem) => Err(problem),
+        };
+        respond(answer.unwrap_or_else(ApiResponse::from))
+    }
+
+    async fn answer(&self, request: Request) -> Result<ApiResponse, Problem> {
+        let path = request.path.clone();
+        let parts: Vec<&str> = path.trim_start_matches('/').splitn(3, '/').collect();
+        match parts[..] {
+            ["hooks", ..] => self.hook(request, &path).await,
+            ["health"] => {
+                let serve = self.serve.as_ref().ok_or_else(no_route)?;
+                request.must_be("GET")?;
+                Ok(serve.health().await)
+            }
+            ["admin", ..] => self.admin(request, &path).await,
+            _ => {
+                self.identify(&request, Role::Reader).await?;
+                let serve = self.serve.as_ref().ok_or_else(no_route)?;
+                let known = request.headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+                match parts[..] {
+                    ["status"] => {
+                        request.must_be("GET")?;
+                        Ok(serve.status().await)
+                    }
+                    ["v1", entity] if !entity.is_empty() => {
+                        request.must_be("GET")?;
+                        Ok(serve.list(&decode(entity)?, &request.query, known).await)
+                    }
+                    ["v1", entity, key] if !entity.is_empty() && !key.is_empty() => {
+                        request.must_be("GET")?;
+                        Ok(serve.row(&decode(entity)?, key, known).await)
+                    }
+                    _ => Err(no_route()),
+                }
+            }
+        }
+    }
+
+    async fn hook(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
+        let hooks = self.hooks.as_ref().ok_or_else(no_route)?;
+        let path = decode(path.strip_prefix("/hooks/").ok_or_else(no_route)?)?;
+        request.must_be("POST")?;
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(hooks.receive(HookRequest { path, headers, body: request.body }).await)
+    }
+
+    async fn admin(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
+        let caller = self.identify(&request, Role::Admin).await?;
+        let admin = self.admin.as_ref().ok_or_else(no_route)?;
+        let path = decode(path.strip_prefix("/admin").unwrap_or_default())?;
+        Ok(admin.call(&caller, &request.method, &path, &request.query, request.body).await)
+    }
+
+    async fn identify(&self, request: &Request, role: Role) -> Result<Caller, Problem> {
+        let token = request.token();
+        match self.callers.identify(token).await {
+            Some(caller) if caller.is(role) => Ok(caller),
+            Some(caller) => {
+                let detail = format!("'{}' may not do this; use a token that has the role for it", caller.subject);
+                Err(Problem::new(Code::Forbidden, detail))
+            }
+            None if self.open && role == Role::Reader => Ok(Caller::new("anybody", [Role::Reader])),
+            None => {
+                Err(Problem::new(Code::Unauthenticated, "send a token that is known here: `Authorization: Bearer …`")
+                    .with("www-authenticate", "Bearer"))
+            }
+        }
+    }
+}
+
+impl Request {
+    fn read(event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
+        let body = event.body.unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            STANDARD
+                .decode(body)
+                .map_err(|_| Problem::new(Code::Body, "the body is marked as base64 and is not; send it again"))?
+        } else {
+            body.into_bytes()
+        };
+        let query = event.raw_query_string.unwrap_or_default();
+        let path = event.raw_path.unwrap_or_default();
+        Ok(Self {
+            method: event.request_context.http.method.as_str().to_owned(),
+            path: without_stage(&path, event.request_context.stage.as_deref()).to_owned(),
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers: event.headers,
+            body: body.into(),
+        })
+    }
+
+    fn must_be(&self, method: &'static str) -> Result<(), Problem> {
+        if self.method == method {
+            return Ok(());
+        }
+        let detail = format!("this address takes {method}, not {}", self.method);
+        Err(Problem::new(Code::Method, detail).with("allow", method))
+    }
+
+    /// Two tokens are none: nobody could say whose request it is.
+    fn token(&self) -> Option<&str> {
+        let mut given = self.headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (given.next(), given.next()) else { return None };
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+}
+
+/// A named stage's paths begin with its name; the default one's do not.
+fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    stage
+        .filter(|stage| !stage.is_empty() && *stage != "$default")
+        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .unwrap_or(path)
+}
+
+fn decode(part: &str) -> Result<String, Problem> {
+    Ok(percent_decode_str(part).decode_utf8().map_err(|_| no_route())?.into_owned())
+}
+
+fn no_route() -> Problem {
+    Problem::new(Code::NoRoute, "there is nothing at this address; entities are under /v1/{entity}")
+}
+
+fn respond(answer: ApiResponse) -> ApiGatewayV2httpResponse {
+    let mut out = ApiGatewayV2httpResponse::default();
+    out.status_code = answer.status.into();
+    for (name, value) in answer.headers {
+        match HeaderValue::try_from(value) {
+            Ok(value) => {
+                out.headers.append(HeaderName::from_static(name), value);
+            }
+            Err(_) => tracing::error!(name, "a header's value can't be sent and is left out"),
+        }
+    }
+    if !answer.body.is_empty() {
+        out.body = Some(match String::from_utf8(answer.body.into()) {
+            Ok(text) => Body::Text(text),
+            Err(binary) => {
+                out.is_base64_encoded = true;
+                Body::Binary(binary.into_bytes())
+            }
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;
