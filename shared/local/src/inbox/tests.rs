@@ -103,6 +103,20 @@ async fn after_its_last_reception_a_message_is_a_dead_letter_until_it_is_redrive
 }
 
 #[tokio::test]
+async fn dead_letters_in_front_of_a_queue_take_no_place_in_its_batches() {
+    let (dir, clock) = temp();
+    let options = InboxOptions { max_receive: 1, ..options() };
+    let queue = Inbox::open(dir.path(), clock.clone(), options).unwrap().queue();
+    send(&queue, &["poison"; 15]).await;
+    while !queue.receive(QueueName::Switch, 10, SECOND).await.unwrap().is_empty() {}
+    clock.advance(SECOND);
+    send(&queue, &["a", "b"]).await;
+    let received = queue.receive(QueueName::Switch, 10, SECOND).await.unwrap();
+    assert_eq!(names(&received), ["a", "b"]);
+    assert_eq!(queue.depth(QueueName::Switch).await.unwrap(), Depth { in_flight: 2, dead: 15, ..Depth::default() });
+}
+
+#[tokio::test]
 async fn a_delayed_message_is_counted_but_not_received_until_its_time_and_wakes_the_receiver_then() {
     let (dir, clock) = temp();
     let queue = Inbox::open(dir.path(), clock.clone(), options()).unwrap().queue();
