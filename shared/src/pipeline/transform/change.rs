@@ -44,8 +44,7 @@ impl Transform {
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let ids = pointer.generations.keys().filter_map(|entity| pointer.generation(entity));
-        let mut generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
         let job = Job { key, raw, generations: &generations, writer: Writer::Live, run, now: self.clock.now() };
         apply(&self.systems, self.entities.as_ref(), job).await
