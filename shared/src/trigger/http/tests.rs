@@ -5,7 +5,11 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::domain::Secret;
-use crate::pipeline::fakes::{FixedClock, MemoryEntities, MemoryLedger, ready};
+use crate::pipeline::fakes::{
+    Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, ready,
+};
+use crate::ports::connector::ConnectorConfig;
+use crate::ports::{Connector, ConnectorError, Connectors};
 use crate::trigger::callers::StaticTokens;
 
 /// Caller, method, path, query, body.
@@ -238,6 +242,31 @@ fn health_tells_whether_the_ledger_answers() {
 fn a_panic_is_an_answer_too() {
     let world = world();
     assert_eq!(world.code(event(&Method::POST, "/hooks/panics")), (500, "TEAL-S016".into()));
+}
+
+#[test]
+fn a_delivery_that_comes_before_any_configuration_has_to_come_again() {
+    struct NoConnectors;
+    impl Connectors for NoConnectors {
+        fn compile(&self, _: &str, _: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
+            panic!("there is no configuration to compile")
+        }
+    }
+    let world = world();
+    let (blobs, secrets) = (Arc::new(MemoryBlobs::default()), Arc::new(FixedSecrets::default()));
+    let systems = Systems::new(world.ledger.clone(), blobs.clone(), secrets.clone(), Arc::new(NoConnectors));
+    let webhook = Webhook {
+        blobs: blobs.clone(),
+        queue: Arc::new(MemoryQueue::default()),
+        secrets,
+        clock: Arc::new(FixedClock::default()),
+        entropy: Arc::new(Counting::default()),
+    };
+    let hooks = CurrentHooks { webhook, systems: Arc::new(systems) };
+    let world = World { http: Http { hooks: Some(Arc::new(hooks)), ..world.http }, ..world };
+    let sent = || event(&Method::POST, "/hooks/blue");
+    assert_eq!(world.code(sent()), (503, "TEAL-S011".into()));
+    assert_eq!(world.send(sent()).headers["retry-after"], "30");
 }
 
 #[test]
