@@ -10,6 +10,8 @@
 pub mod memory;
 pub mod seed;
 pub mod suites;
+pub mod trace;
 
 pub use memory::MemoryWorld;
 pub use seed::Seed;
+pub use trace::{Call, Decision, Tap, Trace};

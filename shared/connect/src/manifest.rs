@@ -10,7 +10,8 @@
 //!     query: { expand: all }           # always sent
 //!     records: data                    # where the list is; '.' when the answer is the list
 //!     error: error                     # a member that is there only in failures
-//!     pages: { style: page, param: page, first: 1, size_param: per_page, size: 100, total_pages: meta.pages }
+//!     pages: { style: page, param: page, first: 1, size_param: per_page, size: 100, total_pages: meta.pages,
+//!              total: meta.total }     # a total that falls meanwhile: the pages that moved are read again
 //!     since: { param: updated_since, cursor: updatedAt, lookback: 60s }
 //! ```
 //!

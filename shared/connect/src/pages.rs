@@ -21,6 +21,9 @@ pub enum Pages {
         /// Where an answer says how many pages there are. Without it a listing ends with its first empty
         /// page.
         total_pages: Option<Dotted>,
+        /// Where an answer says how many records there are. When that number falls during a listing, records
+        /// have moved to pages that were read already, and those are read again.
+        total: Option<Dotted>,
     },
     Cursor {
         param: String,
@@ -40,8 +43,16 @@ pub struct Size {
 #[serde(rename_all = "lowercase")]
 pub enum Spot {
     One,
-    Page(u64),
+    Page(Numbered),
     Cursor(Cursor),
+}
+
+/// A page's number, and how many records there were when the one before was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    pub page: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
 }
 
 /// A cursor, and what is needed to notice that a source goes round in circles of any length: one earlier
@@ -75,7 +86,11 @@ impl Pages {
                 let first = form.number("first", 0).unwrap_or(1);
                 let size = size(&mut form, node);
                 let total_pages = form.path("total_pages");
-                param.map(|(param, _)| Self::Page { param, first, size, total_pages })
+                let total = form.path("total");
+                if total.is_some() && size.is_none() {
+                    form.complaints.add(node.at, "'total' needs 'size_param' and 'size', to know which pages moved");
+                }
+                param.map(|(param, _)| Self::Page { param, first, size, total_pages, total })
             }
             "cursor" => {
                 let param = form.required_text("param");
@@ -95,7 +110,7 @@ impl Pages {
     pub fn first(&self) -> Spot {
         match self {
             Self::One => Spot::One,
-            Self::Page { first, .. } => Spot::Page(*first),
+            Self::Page { first, .. } => Spot::Page(Numbered { page: *first, total: None }),
             Self::Cursor { .. } => Spot::Cursor(Cursor::default()),
         }
     }
@@ -105,8 +120,8 @@ impl Pages {
         let mut query = Vec::new();
         let size = match (self, spot) {
             (Self::One, Spot::One) => &None,
-            (Self::Page { param, size, .. }, Spot::Page(page)) => {
-                query.push((param.as_str(), page.to_string()));
+            (Self::Page { param, size, .. }, Spot::Page(spot)) => {
+                query.push((param.as_str(), spot.page.to_string()));
                 size
             }
             (Self::Cursor { param, size, .. }, Spot::Cursor(cursor)) => {
@@ -123,18 +138,15 @@ impl Pages {
     /// believed.
     pub fn lead(&self, spot: &Spot, body: &Value, count: usize) -> Result<Lead, String> {
         let lead = match (self, spot) {
-            (Self::Page { first, total_pages, .. }, Spot::Page(page)) => {
-                let next = page.checked_add(1).ok_or("the listing has more pages than there are numbers")?;
+            (Self::Page { first, total_pages, total, .. }, Spot::Page(spot)) => {
+                let total = total.as_ref().map(|path| whole(path, body)).transpose()?;
+                let page = spot.page.checked_add(1).ok_or("the listing has more pages than there are numbers")?;
+                let next = Lead::Next(Spot::Page(Numbered { page, total }));
                 match total_pages {
                     None if count == 0 => Lead::End,
-                    None => Lead::Next(Spot::Page(next)),
-                    Some(path) => {
-                        let total = path
-                            .find(body)
-                            .and_then(Value::as_u64)
-                            .ok_or_else(|| format!("there is no whole number at '{path}'"))?;
-                        if next >= first.saturating_add(total) { Lead::End } else { Lead::Next(Spot::Page(next)) }
-                    }
+                    None => next,
+                    Some(path) if page >= first.saturating_add(whole(path, body)?) => Lead::End,
+                    Some(_) => next,
                 }
             }
             (Self::Cursor { next, .. }, Spot::Cursor(cursor)) => match next.find(body) {
@@ -149,8 +161,25 @@ impl Pages {
         if count == 0 && lead != Lead::End {
             return Err("the page is empty, yet claims that more follow".to_owned());
         }
-        Ok(lead)
+        Ok(self.back(spot, body).map_or(lead, |spot| Lead::Next(Spot::Page(spot))))
     }
+
+    /// The page to read again, when records that were listed before this one have gone: each that went moved
+    /// all that follow it up by one, perhaps over the edge of a page that was read already. This ends, because
+    /// it takes a falling number to go back. What it can't see is one that goes while another comes.
+    fn back(&self, spot: &Spot, body: &Value) -> Option<Numbered> {
+        let (Self::Page { first, size: Some(size), total: Some(path), .. }, Spot::Page(spot)) = (self, spot) else {
+            return None;
+        };
+        let now = whole(path, body).ok()?;
+        let gone = spot.total?.checked_sub(now).filter(|gone| *gone > 0)?;
+        let page = spot.page.saturating_sub(gone.div_ceil(size.size)).max(*first);
+        (page < spot.page).then_some(Numbered { page, total: Some(now) })
+    }
+}
+
+fn whole(path: &Dotted, body: &Value) -> Result<u64, String> {
+    path.find(body).and_then(Value::as_u64).ok_or_else(|| format!("there is no whole number at '{path}'"))
 }
 
 impl Cursor {

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Teal on one machine: the ports over SQLite and files, and a host that hands the stages the same events
+//! that Lambda would.
+//!
+//! Owns every side effect of a local Teal. Knows nothing of what the stages do. Always holds: what an
+//! adapter has answered with `Ok` survives the end of the process and, by default, of the machine.
+
+pub mod blobs;
+pub mod clock;
+pub mod entropy;
+pub mod host;
+pub mod inbox;
+pub mod lock;
+pub mod secrets;
+pub mod sqlite;
+pub mod store;
+pub mod upstream;
+
+#[cfg(test)]
+mod test_clock;

@@ -6,7 +6,11 @@
 //! Whatever reads the clock, the environment, files or further input, prints, or halts is refused by name
 //! when it is compiled. Running compiles nothing. A program can't run for ever: definitions can't call
 //! themselves, and the loops that jq comes with (`range`, `repeat`, `recurse`, `while`, `until`) take steps
-//! from a budget that one run has. What stays unbounded is the size of one value (`"x" * 1e9`).
+//! from a budget that one run has. No clock is read to stop a program.
+//!
+//! What stays unbounded, so that a configuration has to be trusted this far: the size of one value
+//! (`"x" * 1e9`), its depth (a loop that nests a value tens of thousands of levels deep overflows the
+//! stack), and what loops over the elements of large values multiply to.
 
 use std::cell::Cell;
 use std::fmt;
@@ -49,18 +53,29 @@ const REFUSED: &[&str] = &[
 const LOOPS: &str = r"
     def range(from; to): range(from; to; 1);
     def range(to): range(0; to);
-    def repeat(f): def rec: step as $step | f, rec; rec;
-    def recurse(f): def rec: step as $step | ., (f | rec); rec;
+    def repeat(f): def rec: _step as $step | f, rec; rec;
+    def recurse(f): def rec: _step as $step | ., (f | rec); rec;
     def recurse: recurse(.[]?);
     def recurse(f; cond): recurse(f | select(cond));
-    def while(cond; update): def rec: step as $step | if cond then ., (update | rec) else empty end; rec;
-    def until(cond; update): def rec: step as $step | if cond then . else update | rec end; rec;
+    def while(cond; update): def rec: _step as $step | if cond then ., (update | rec) else empty end; rec;
+    def until(cond; update): def rec: _step as $step | if cond then . else update | rec end; rec;
 ";
 
 /// A compiled program. It can be run from several threads at once.
 pub struct Program {
     source: String,
     filter: Filter<Bounded>,
+}
+
+/// A value in the form that programs take; making it copies the value once.
+#[derive(Clone, Debug)]
+pub struct Input(Val);
+
+impl Input {
+    #[must_use]
+    pub fn new(json: &Json) -> Self {
+        Self(to_val(json))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,18 +122,28 @@ impl Program {
 
     /// All outputs, of which there may be at most `bound`.
     pub fn run(&self, input: &Json, bound: usize) -> Result<Vec<Json>, JqError> {
+        self.run_on(&Input::new(input), bound)
+    }
+
+    /// [`Program::run`], where several programs have the same input.
+    pub fn run_on(&self, input: &Input, bound: usize) -> Result<Vec<Json>, JqError> {
         self.outputs(input, bound, false)
     }
 
     /// Whether the first output is `true`. Any other value, or none, is not.
     pub fn is_true(&self, input: &Json) -> Result<bool, JqError> {
+        self.is_true_on(&Input::new(input))
+    }
+
+    /// [`Program::is_true`], where several programs have the same input.
+    pub fn is_true_on(&self, input: &Input) -> Result<bool, JqError> {
         Ok(self.outputs(input, 1, true)?.first() == Some(&Json::Bool(true)))
     }
 
-    fn outputs(&self, input: &Json, bound: usize, stop_there: bool) -> Result<Vec<Json>, JqError> {
+    fn outputs(&self, input: &Input, bound: usize, stop_there: bool) -> Result<Vec<Json>, JqError> {
         let left = Cell::new(MAX_STEPS);
         let context = Ctx::<Bounded>::new(Budget { lut: &self.filter.lut, left: &left }, Vars::new([]));
-        let mut results = self.filter.id.run((context, to_val(input))).map(jaq_core::unwrap_valr);
+        let mut results = self.filter.id.run((context, input.0.clone())).map(jaq_core::unwrap_valr);
         let mut outputs = Vec::new();
         loop {
             if outputs.len() == bound && stop_there {
@@ -132,7 +157,7 @@ impl Program {
                 None => return Ok(outputs),
                 Some(Err(error)) => return Err(JqError::Failed(shorten(&error.to_string()))),
                 Some(Ok(_)) if outputs.len() == bound => return Err(JqError::TooManyOutputs(bound)),
-                Some(Ok(value)) => outputs.push(to_json(value, 0)?),
+                Some(Ok(value)) => outputs.push(to_json(&value, 0)?),
             }
         }
     }
@@ -181,7 +206,7 @@ impl Budget<'_> {
 
 fn bounded() -> [native::Fun<Bounded>; 2] {
     [
-        ("step", native::v(0), Native::new(|cv: Cv<'_, Bounded>| one(cv.0.data().step().map(|()| Val::Null)))),
+        ("_step", native::v(0), Native::new(|cv: Cv<'_, Bounded>| one(cv.0.data().step().map(|()| Val::Null)))),
         ("range", [Bind::Var(()), Bind::Var(()), Bind::Var(())].into(), Native::new(|cv| range(cv))),
     ]
 }
@@ -383,28 +408,26 @@ fn to_val(json: &Json) -> Val {
     }
 }
 
-fn to_json(value: Val, depth: usize) -> Result<Json, JqError> {
+fn to_json(value: &Val, depth: usize) -> Result<Json, JqError> {
     if depth > MAX_DEPTH {
         return Err(JqError::NotJson("lists and objects deeper than 128 levels"));
     }
     Ok(match value {
         Val::Null => Json::Null,
-        Val::Bool(value) => Json::Bool(value),
-        Val::Num(number) => number_to_json(&number)?,
+        Val::Bool(value) => Json::Bool(*value),
+        Val::Num(number) => number_to_json(number)?,
         Val::TStr(bytes) => Json::String(
             String::from_utf8(bytes.to_vec()).map_err(|_| JqError::NotJson("a text that is not valid UTF-8"))?,
         ),
         Val::BStr(_) => return Err(JqError::NotJson("bytes; make a text of them with 'tostring'")),
-        Val::Arr(items) => {
-            Json::Array(items.iter().map(|item| to_json(item.clone(), depth + 1)).collect::<Result<_, _>>()?)
-        }
+        Val::Arr(items) => Json::Array(items.iter().map(|item| to_json(item, depth + 1)).collect::<Result<_, _>>()?),
         Val::Obj(members) => {
             let mut object = serde_json::Map::new();
             for (name, value) in members.iter() {
-                let Json::String(name) = to_json(name.clone(), depth + 1)? else {
+                let Json::String(name) = to_json(name, depth + 1)? else {
                     return Err(JqError::NotJson("an object whose member has no text for a name"));
                 };
-                object.insert(name, to_json(value.clone(), depth + 1)?);
+                object.insert(name, to_json(value, depth + 1)?);
             }
             Json::Object(object)
         }

@@ -16,7 +16,7 @@ use self::reader::{Cx, Object, Text, Value};
 use super::bundle::{Bundle, ROOT};
 use super::keys;
 use super::model::{Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
-use super::path::{Path, Step};
+use super::path::{Base, Path};
 use super::problem::{Problem, Problems};
 use super::yaml;
 use crate::domain::names::is_name;
@@ -42,6 +42,10 @@ pub(super) fn load_as(file: &str, bundle: &Bundle) -> Result<System, Problems> {
     let mut cx = Cx::new(file, text);
     let (root, problems) = yaml::parse(file, text);
     cx.problems = problems;
+    if root.is_none() && cx.problems.is_empty() {
+        let help = "begin with system: name, then sources: and entities:";
+        cx.problem(yaml::Mark { line: 1, column: 1 }, "", "the file is empty", help);
+    }
     let system = root.and_then(|mut root| {
         variables::fill(&mut root, &bundle.env, "", &mut cx);
         let at = if root.is_null() { yaml::Mark { line: 1, column: 1 } } else { root.at };
@@ -67,8 +71,9 @@ fn read(cx: &mut Cx<'_>, value: &Value<'_>, bundle: &Bundle) -> Option<System> {
     let declared = root.get("sources").map(|value| cx.members(&value)).unwrap_or_default();
     let names: Vec<&str> = declared.iter().map(|(name, _)| name.text.as_str()).collect();
     let entities = root.get("entities").map(|value| cx.members(&value)).unwrap_or_default();
+    let streams = entities::streams(&entities);
     let entities = entities::read(cx, &entities, &names, &guard);
-    let sources = sources::read(cx, &declared, bundle);
+    let sources = sources::read(cx, &declared, &streams, bundle);
     Some(System { hash: bundle.hash(), name: name?.text, sources, entities, versions: versions?, guard })
 }
 
@@ -113,7 +118,7 @@ fn guard(cx: &mut Cx<'_>, object: Option<Object<'_>>, inherited: Option<&Guard>)
 
 /// Where a record or body says which of two states is newer.
 fn provider_order(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<ProviderOrder> {
-    let path = path(cx, object, "path").and_then(|(path, text)| single(cx, path, &text));
+    let path = path(cx, object, "path").and_then(|(path, text)| grounded(cx, path, &text));
     let kind = object.choice(cx, "type")?;
     let kind = if kind.text == "sequence" {
         if let Some(format) = object.get("format") {
@@ -153,7 +158,7 @@ fn time_format(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<TimeFormat> {
     })
 }
 
-const PATH_HELP: &str = "write a path such as profile.name, tags[], media[0].url, ^.id or $.id; \
+const PATH_HELP: &str = "write a path such as profile.name, media[0].url, ^.id or $.id; \
                          [\"any name\"] for a member with other characters";
 
 /// The path under a key, with its text.
@@ -172,15 +177,11 @@ fn parse_path(cx: &mut Cx<'_>, text: &Text) -> Option<Path> {
     }
 }
 
-/// A path that leads to one value.
-fn single(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
-    if path.steps.contains(&Step::Every) {
-        cx.problem(
-            text.at,
-            &text.path,
-            format!("'{}' leads to a list of values, and one is wanted", text.text),
-            "write [0] for the first element",
-        );
+/// A path that starts at a record or body, above which there is nothing.
+fn grounded(cx: &mut Cx<'_>, path: Path, text: &Text) -> Option<Path> {
+    if matches!(path.base, Base::Up(_)) {
+        let message = format!("'{}' goes up, and there is nothing above it", text.text);
+        cx.problem(text.at, &text.path, message, "write a path without ^");
         return None;
     }
     Some(path)

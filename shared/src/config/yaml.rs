@@ -39,6 +39,8 @@ pub enum Content {
 pub struct Scalar {
     pub text: String,
     pub style: Style,
+    /// Where its source ends; a block's, in the line after it.
+    pub last_line: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Node {
     /// Nothing was written: an empty value, `~` or `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar(Scalar { text, style: Style::Plain })
+        matches!(&self.content, Content::Scalar(Scalar { text, style: Style::Plain, .. })
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -88,6 +90,8 @@ struct Open {
     anchor: usize,
     key: Option<(String, Mark)>,
     size: usize,
+    /// Levels below it.
+    height: usize,
 }
 
 struct Builder<'a> {
@@ -95,19 +99,23 @@ struct Builder<'a> {
     lines: Vec<&'a str>,
     stack: Vec<Open>,
     root: Option<Node>,
-    anchors: BTreeMap<usize, (Node, usize)>,
+    /// Value, number of nodes, levels.
+    anchors: BTreeMap<usize, (Node, usize, usize)>,
+    too_deep: bool,
     nodes: usize,
     problems: Vec<Problem>,
 }
 
 /// The tree, as far as there is one, and what is wrong with the form.
 pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         file,
         lines: text.lines().collect(),
         stack: Vec::new(),
         root: None,
         anchors: BTreeMap::new(),
+        too_deep: false,
         nodes: 0,
         problems: Vec::new(),
     };
@@ -140,19 +148,18 @@ pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
                     builder.refuse_tag(at);
                 }
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
-                let scalar = Scalar { text: text.into_owned(), style };
-                builder.put(Node { at, content: Content::Scalar(scalar) }, anchor, 1);
+                let scalar = Scalar { text: text.into_owned(), style, last_line: span.end.line() };
+                builder.put(Node { at, content: Content::Scalar(scalar) }, anchor, 1, 0);
             }
-            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if tag.is_some() => {
+            Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
                 builder.refuse_tag(at);
-                let _ = anchor;
                 return (None, builder.problems);
             }
             Event::SequenceStart(anchor, _) => builder.open(Node { at, content: Content::List(Vec::new()) }, anchor),
             Event::MappingStart(anchor, _) => builder.open(Node { at, content: Content::Map(Vec::new()) }, anchor),
             Event::SequenceEnd | Event::MappingEnd => builder.close(),
             Event::Alias(anchor) => match builder.anchors.get(&anchor).cloned() {
-                Some((node, size)) => builder.put(node, 0, size),
+                Some((node, size, height)) => builder.put(node, 0, size, height),
                 None => {
                     builder.problem(
                         at,
@@ -164,7 +171,7 @@ pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
-        if builder.nodes > MAX_NODES || builder.stack.len() > MAX_DEPTH {
+        if builder.nodes > MAX_NODES || builder.too_deep || builder.stack.len() > MAX_DEPTH {
             builder.problem(
                 at,
                 format!("the file is too large: more than {MAX_DEPTH} levels or {MAX_NODES} values, aliases included"),
@@ -180,6 +187,11 @@ fn mark(marker: saphyr_parser::Marker) -> Mark {
     Mark { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
+/// Without a tree nobody knows what is a secret's value, so a line that seems to hold one is not quoted.
+fn may_be_shown(line: &str) -> bool {
+    !line.contains("secret:") || line.contains("${secret:")
+}
+
 impl Builder<'_> {
     fn problem(&mut self, at: Mark, message: String, help: &str) {
         self.problems.push(Problem {
@@ -189,7 +201,7 @@ impl Builder<'_> {
             path: self.path(),
             message,
             help: help.to_owned(),
-            excerpt: self.lines.get(at.line - 1).map(|line| (*line).to_owned()),
+            excerpt: self.lines.get(at.line - 1).filter(|line| may_be_shown(line)).map(|line| (*line).to_owned()),
         });
     }
 
@@ -211,29 +223,31 @@ impl Builder<'_> {
     }
 
     fn open(&mut self, node: Node, anchor: usize) {
-        self.stack.push(Open { node, anchor, key: None, size: 1 });
+        self.stack.push(Open { node, anchor, key: None, size: 1, height: 0 });
     }
 
     fn close(&mut self) {
         if let Some(open) = self.stack.pop() {
             // Its members are counted already.
             self.nodes = self.nodes.saturating_sub(open.size - 1);
-            self.put(open.node, open.anchor, open.size);
+            self.put(open.node, open.anchor, open.size, open.height);
         }
     }
 
-    /// Puts a complete node, of `size` nodes in all, where it belongs.
-    fn put(&mut self, node: Node, anchor: usize, size: usize) {
+    /// Puts a complete node, of `size` nodes in all and with `height` levels below it, where it belongs.
+    fn put(&mut self, node: Node, anchor: usize, size: usize, height: usize) {
+        self.too_deep |= self.stack.len() + height > MAX_DEPTH;
         self.nodes += size;
         if anchor != 0 {
             self.nodes += size;
-            self.anchors.insert(anchor, (node.clone(), size));
+            self.anchors.insert(anchor, (node.clone(), size, height));
         }
         let Some(open) = self.stack.last_mut() else {
             self.root.get_or_insert(node);
             return;
         };
         open.size += size;
+        open.height = open.height.max(height + 1);
         match (&mut open.node.content, open.key.take()) {
             (Content::List(items), _) => items.push(node),
             (Content::Map(entries), Some((key, key_at))) => {
@@ -302,6 +316,12 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [*a{before}, *a{before}, *a{before}, *a{before}]\n"));
         }
         assert!(problems(&bomb)[0].2.contains("too large"));
+        let mut tower = "a0: &a0 [x]\n".to_owned();
+        for i in 1..100 {
+            let before = i - 1;
+            tower.push_str(&format!("a{i}: &a{i} [*a{before}]\n"));
+        }
+        assert!(problems(&tower)[0].2.contains("too large"));
     }
 
     #[test]
@@ -319,6 +339,12 @@ mod tests {
             assert!(found[0].2.contains(message), "{text}: {found:?}");
             assert_eq!((found[0].0, found[0].1), (line, column), "{text}: {found:?}");
         }
+        assert!(problems("\u{feff}a: 1\n").is_empty(), "a byte order mark is no part of the text");
+        let (_, secret) = parse("f", "secret: 'hunter2\n");
+        assert!(
+            secret[0].excerpt.as_ref().is_none_or(|line| !line.contains("hunter2")),
+            "a secret's value is not quoted"
+        );
         let deep = "[".repeat(5000);
         assert!(!problems(&deep).is_empty());
     }

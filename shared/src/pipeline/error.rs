@@ -39,3 +39,11 @@ pub enum StageError {
     #[error("{0}")]
     Impossible(String),
 }
+
+impl StageError {
+    /// Whether trying again gives the same.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(super::disposition::decide(self), super::disposition::Disposition::Reject { .. })
+    }
+}

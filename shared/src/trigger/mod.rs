@@ -3,4 +3,5 @@
 
 pub mod callers;
 pub mod http;
+pub mod queues;
 pub mod sqs;

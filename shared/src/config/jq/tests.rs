@@ -166,3 +166,10 @@ fn one_program_runs_in_many_threads() {
         }
     });
 }
+
+#[test]
+fn several_programs_can_share_one_input() {
+    let input = Input::new(&json!({"a": 1}));
+    assert_eq!(Program::compile(".a").unwrap().run_on(&input, 1), Ok(vec![json!(1)]));
+    assert_eq!(Program::compile(".a == 1").unwrap().is_true_on(&input), Ok(true));
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::fields::{self, FieldDraft};
 use super::reader::{Cx, Object, Text, Value};
 use super::sources::program;
-use super::{PATH_HELP, check_name, guard, parse_path, provider_order, relations, single};
+use super::{PATH_HELP, check_name, grounded, guard, parse_path, provider_order, relations};
 use crate::config::keys;
 use crate::config::model::{Entity, FieldRule, FieldSource, Guard};
-use crate::config::path::{Base, Path};
+use crate::config::path::Path;
 use crate::config::problem::nearest;
 use crate::config::yaml::Content;
 use crate::domain::schema::Relation;
@@ -41,6 +41,20 @@ pub fn read(cx: &mut Cx<'_>, declared: &[(Text, Value<'_>)], sources: &[&str], i
     relations::type_junctions(cx, &mut drafts, &order);
     relations::check(cx, &drafts);
     order.iter().filter_map(|at| entity(cx, &drafts[*at], sources, inherited)).collect()
+}
+
+/// What entities are made from, as they say it, right or wrong.
+pub fn streams<'a>(declared: &[(Text, Value<'a>)]) -> Vec<(&'a str, &'a str)> {
+    let mut out = Vec::new();
+    for (_, value) in declared {
+        let Content::Map(members) = &value.node.content else { continue };
+        for from in members.iter().filter(|entry| entry.key == "from") {
+            if let Content::Scalar(scalar) = &from.value.content {
+                out.extend(scalar.text.split_once('.'));
+            }
+        }
+    }
+    out
 }
 
 fn draft<'a>(cx: &mut Cx<'_>, name: &Text, value: &Value<'a>) -> Option<Draft<'a>> {
@@ -223,11 +237,7 @@ fn owner(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     let mut out = Vec::new();
     for text in &names {
         let path = parse_path(cx, text)?;
-        if matches!(path.base, Base::Up(_)) {
-            let message = format!("'{}' goes up from the record, and nothing is above it", text.text);
-            cx.problem(text.at, &text.path, message, "write a path without ^");
-        }
-        out.push(single(cx, path, text)?);
+        out.push(grounded(cx, path, text)?);
     }
     (!out.is_empty()).then_some(out)
 }
@@ -240,7 +250,7 @@ fn each(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Vec<Path>> {
     match Path::parse_each(&text.text) {
         Ok(each) => Some(each),
         Err(error) => {
-            let help = "write the path of a list, ending in [], such as portfolios[] or portfolios[].media[]";
+            let help = "write the path of a list, such as portfolios[] or portfolios[].media[]";
             cx.problem(text.at, &text.path, error.to_string(), help);
             None
         }

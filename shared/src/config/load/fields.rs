@@ -130,10 +130,6 @@ fn source(
         );
         cx.problem(text.at, &text.path, message, "write fewer ^, or $ for the record; 'each' says how deep items are");
     }
-    if path.steps.contains(&Step::Every) && kind.is_some_and(|kind| kind != FieldType::Json) {
-        let message = format!("'{}' leads to a list of values, and only a json field can hold one", text.text);
-        cx.problem(text.at, &text.path, message, "write [0] for the first element, or type: json");
-    }
     Some(FieldSource::Path(path))
 }
 

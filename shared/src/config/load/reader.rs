@@ -82,6 +82,8 @@ impl<'a> Cx<'a> {
     fn wrong(&mut self, value: &Value<'_>, wanted: &str, help: impl Into<String>) {
         let message = if matches!(value.node.content, Content::Secret(_)) {
             format!("a secret can't stand here; {wanted} is wanted")
+        } else if value.node.is_null() {
+            format!("nothing is written here; {wanted} is wanted")
         } else {
             format!("{} is not {wanted}", value.node.describe())
         };
@@ -121,7 +123,7 @@ impl<'a> Cx<'a> {
     }
 
     pub fn missing(&mut self, at: Mark, parent: &str, key: &Key) {
-        let help = format!("add {}: {}", key.name, first_sentence(key.doc));
+        let help = format!("add '{}' ({})", key.name, first_sentence(key.doc));
         self.problem(at, parent, format!("'{}' is missing", key.name), help);
     }
 
@@ -199,12 +201,11 @@ impl<'a> Cx<'a> {
         if let Content::Secret(name) = &value.node.content {
             return Some(name.clone());
         }
-        // A text over several lines: none of what follows it is quoted either way.
-        let lines = match &value.node.content {
-            Content::Scalar(scalar) => scalar.text.lines().count() + 1,
-            _ => 1,
+        let last = match &value.node.content {
+            Content::Scalar(scalar) => scalar.last_line,
+            _ => value.at.line,
         };
-        self.withheld.extend(value.at.line..=value.at.line + lines);
+        self.withheld.extend(value.at.line..=last);
         self.problem(
             value.at,
             &value.path,

@@ -5,16 +5,23 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::reader::{Cx, Object, Text, Value};
-use super::{check_name, nothing, parse_path, path, positive, provider_order, single, time_format};
+use super::{check_name, grounded, nothing, path, positive, provider_order, time_format};
 use crate::config::bundle::Bundle;
 use crate::config::jq::Program;
 use crate::config::keys;
 use crate::config::model::{Action, Limits, Rule, SecretName, Source, Stated, Verify, Webhook};
+use crate::config::problem::nearest;
 use crate::config::schedule::{Schedule, ScheduleError};
 use crate::config::yaml::{Content, Mark};
 use crate::domain::{Mode, SourceName};
 
-pub fn read(cx: &mut Cx<'_>, declared: &[(Text, Value<'_>)], bundle: &Bundle) -> BTreeMap<SourceName, Source> {
+/// `streams` are the sources and streams that entities are made from.
+pub fn read(
+    cx: &mut Cx<'_>,
+    declared: &[(Text, Value<'_>)],
+    streams: &[(&str, &str)],
+    bundle: &Bundle,
+) -> BTreeMap<SourceName, Source> {
     let mut sources = BTreeMap::new();
     let mut hooks: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in declared {
@@ -23,7 +30,8 @@ pub fn read(cx: &mut Cx<'_>, declared: &[(Text, Value<'_>)], bundle: &Bundle) ->
         let manifest = manifest(cx, &object, bundle);
         let (config, secrets) = config(cx, &object);
         let (full, incremental) = schedules(cx, &object);
-        let webhook = object.section(cx, "webhook").and_then(|hook| webhook(cx, &hook, name, &mut hooks));
+        let streams: Vec<&str> = streams.iter().filter(|(of, _)| *of == name.text).map(|(_, stream)| *stream).collect();
+        let webhook = object.section(cx, "webhook").and_then(|hook| webhook(cx, &hook, name, &streams, &mut hooks));
         let limits = limits(cx, &object);
         let (Some(manifest), Some(limits)) = (manifest, limits) else { continue };
         let name = SourceName::new(&name.text);
@@ -102,6 +110,7 @@ fn webhook(
     cx: &mut Cx<'_>,
     object: &Object<'_>,
     source: &Text,
+    streams: &[&str],
     hooks: &mut BTreeMap<String, String>,
 ) -> Option<Webhook> {
     let path = hook_path(cx, object, source, hooks);
@@ -116,7 +125,7 @@ fn webhook(
     if let Some(value) = object.get("on") {
         for item in cx.items(&value, "write a list of rules, such as [{ do: sync, mode: full }]") {
             if let Some(object) = cx.object(&item, &keys::RULE) {
-                on.extend(rule(cx, &object, timed));
+                on.extend(rule(cx, &object, timed, streams));
             }
         }
     }
@@ -177,7 +186,7 @@ fn stated(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Stated> {
     let format = time_format(cx, object);
     let by_header = header_of(cx, object);
     let by_path = object.get("path").and_then(|_| path(cx, object, "path"));
-    let by_path = by_path.and_then(|(path, text)| single(cx, path, &text));
+    let by_path = by_path.and_then(|(path, text)| grounded(cx, path, &text));
     match (object.get("header"), object.get("path")) {
         (Some(_), None) => Some(Stated::Header { name: by_header?, format: format? }),
         (None, Some(_)) => Some(Stated::Body { path: by_path?, format: format? }),
@@ -202,7 +211,7 @@ const OWN_KEYS: [(&str, &[&str]); 5] = [
     ("order", &["delete"]),
 ];
 
-fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool) -> Option<Rule> {
+fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool, streams: &[&str]) -> Option<Rule> {
     let when = program(cx, object, "when");
     object.get("do")?;
     let action = object.choice(cx, "do")?;
@@ -232,21 +241,32 @@ fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool) -> Option<Rule> {
             Action::Sync { mode: if mode.text == "full" { Mode::Full } else { Mode::Incremental } }
         }
         "upsert" => {
-            let stream = object.text(cx, "stream");
-            let record = path(cx, object, "record");
-            Action::Upsert { stream: stream?.text.as_str().into(), record: record?.0 }
+            let stream = stream(cx, object, streams);
+            let record = path(cx, object, "record").and_then(|(path, text)| grounded(cx, path, &text));
+            Action::Upsert { stream: stream?.text.as_str().into(), record: record? }
         }
         _ => {
-            let stream = object.text(cx, "stream");
-            let key = object.text(cx, "key").and_then(|text| {
-                let path = parse_path(cx, &text)?;
-                single(cx, path, &text)
-            });
+            let stream = stream(cx, object, streams);
+            let key = path(cx, object, "key").and_then(|(path, text)| grounded(cx, path, &text));
             let provider = object.section(cx, "order").and_then(|order| provider_order(cx, &order));
             Action::Delete { stream: stream?.text.as_str().into(), key: key?, provider }
         }
     };
     Some(Rule { when, action })
+}
+
+/// The stream that a rule is about. One that nothing is made from would swallow what it is sent.
+fn stream(cx: &mut Cx<'_>, object: &Object<'_>, streams: &[&str]) -> Option<Text> {
+    let stream = object.text(cx, "stream")?;
+    if !streams.contains(&stream.text.as_str()) {
+        let help = match nearest(&stream.text, streams.iter().copied()) {
+            Some(meant) => format!("did you mean '{meant}'?"),
+            None => "write the stream of an entity's 'from', or add an entity that is made from this one".to_owned(),
+        };
+        let message = format!("no entity is made from the stream '{}' of this source", stream.text);
+        cx.problem(stream.at, &stream.path, message, help);
+    }
+    Some(stream)
 }
 
 /// The jq program under a key, if there is one.

@@ -98,13 +98,21 @@ fn every_mistake_of_a_bad_file_is_reported_at_once_with_its_place_and_the_remedy
 fn wrong_paths_and_programs_are_reported_where_they_stand() {
     let text = GOOD
         .replace("path: profile.dob", "path: '[['")
-        .replace("each: talents[]", "each: talents")
+        .replace("each: talents[]", "each: '[['")
+        .replace("path: g,", "path: 'tags[]',")
+        .replace("record: uuid", "record: ^.uuid")
         .replace("'{ id: .uuid }'", "'{ id: '");
     let problems = load(&bundle(&text)).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["entities.boards_talents.each", "entities.talents.fields.birth_date.path", "entities.boards.map"]
+        [
+            "entities.boards_talents.each",
+            "entities.talents.fields.birth_date.path",
+            "entities.talents.fields.gender.path",
+            "entities.boards.record",
+            "entities.boards.map",
+        ]
     );
 }
 
@@ -231,26 +239,44 @@ fn key_table(section: &keys::Section) -> String {
     out
 }
 
+fn declared(root: Option<&yaml::Node>, key: &str) -> usize {
+    let Some(yaml::Content::Map(entries)) = root.map(|root| &root.content) else { return 0 };
+    let found = entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value.content);
+    if let Some(yaml::Content::Map(members)) = found { members.len() } else { 0 }
+}
+
+/// Characters that mean something to YAML or to variables.
+const MARKS: &[u8] = b"{}[]:,#&*!|>'\"%@`-?$ \n\t";
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_edit_of_a_good_file_makes_the_loader_panic(
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..17_u8, any::<u8>()), 1..6),
     ) {
         let mut bytes = GOOD.as_bytes().to_vec();
         for (at, what, byte) in edits {
             let at = at.index(bytes.len());
             match what {
-                0 => bytes[at] = byte,
-                1 => { bytes.remove(at); }
-                2 => bytes.insert(at, b"{}[]:,#&*!|>'\"%@`-?$ \n\t"[usize::from(byte) % 24]),
-                _ => { bytes.truncate(at.max(1)); }
+                0..=3 => bytes[at] = byte,
+                4..=7 => { bytes.remove(at); }
+                8..=15 => bytes.insert(at, MARKS[usize::from(byte) % MARKS.len()]),
+                _ => bytes.truncate(at.max(1)),
             }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Err(problems) = load(&bundle(&text)) {
-            prop_assert!(!problems.0.is_empty());
-            prop_assert!(problems.iter().all(|p| !p.help.is_empty() && p.line > 0));
-            let _ = problems.to_string();
+        match load(&bundle(&text)) {
+            Ok(system) => {
+                let (root, _) = yaml::parse(ROOT, &text);
+                prop_assert_eq!(system.sources.len(), declared(root.as_ref(), "sources"), "a source was dropped");
+                prop_assert_eq!(system.entities.len(), declared(root.as_ref(), "entities"), "an entity was dropped");
+            }
+            Err(problems) => {
+                prop_assert!(!problems.0.is_empty());
+                prop_assert!(problems.iter().all(|p| !p.help.is_empty() && p.line > 0));
+                let _ = problems.to_string();
+            }
         }
         let _ = Bundle::collect("teal.yaml", |_| Ok(text.clone()), |_| None);
     }

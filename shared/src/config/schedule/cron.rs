@@ -278,7 +278,7 @@ impl Days {
                     let on = |date: Date, day: i16| i16::from(date.weekday().to_sunday_one_offset()) == day;
                     match member {
                         WeekDay::On(days) => all().filter(|date| days.iter().any(|d| on(*date, *d))).collect(),
-                        WeekDay::LastOfMonth(day) => all().filter(|d| on(*d, *day)).last().into_iter().collect(),
+                        WeekDay::LastOfMonth(day) => all().rfind(|d| on(*d, *day)).into_iter().collect(),
                         WeekDay::NthOfMonth(day, nth) => all()
                             .filter(|d| on(*d, *day))
                             .nth(usize::from(nth.unsigned_abs()) - 1)

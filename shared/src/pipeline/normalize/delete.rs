@@ -37,8 +37,7 @@ pub fn read_delete(
     if values.len() != entity.owner.len() {
         return Err(missing(&format!("{} part(s)", values.len())));
     }
-    let place = key.to_string();
-    let parts = values.iter().enumerate().map(|(index, value)| owner_part(entity, index, value, &place));
+    let parts = values.iter().enumerate().map(|(index, value)| owner_part(entity, index, value, key));
     let owner = Key::new(parts.collect::<Result<_, _>>()?).ok_or_else(|| missing("nothing"))?;
     let provider = provider.map(|order| read_order(order, body)).transpose()?;
     Ok((owner, provider))

@@ -11,6 +11,7 @@ use super::field::read_fields;
 use super::reasons::{Code, kind, show};
 use super::{Normalized, Rejected};
 use crate::config::Entity;
+use crate::config::jq::Input;
 use crate::config::path::{Path, Scope};
 use crate::domain::{Key, KeyPart, RejectReason, Row, Value};
 
@@ -49,9 +50,12 @@ impl Rows<'_> {
     }
 
     fn item(&mut self, scope: &Scope<'_>, position: usize) {
-        let item = scope.item();
+        if self.entity.only.is_none() && self.entity.map.is_none() {
+            return self.row(scope, position);
+        }
+        let item = Input::new(scope.item());
         if let Some(only) = &self.entity.only {
-            match only.is_true(item) {
+            match only.is_true_on(&item) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -60,7 +64,7 @@ impl Rows<'_> {
             }
         }
         let Some(map) = &self.entity.map else { return self.row(scope, position) };
-        match map.run(item, MOST_ROWS) {
+        match map.run_on(&item, MOST_ROWS) {
             Ok(objects) => {
                 for object in &objects {
                     if object.is_object() {

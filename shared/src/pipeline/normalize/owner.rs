@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::convert::convert;
 use super::reasons::{Code, kind, show};
 use super::time::read_time;
-use crate::config::path::Scope;
+use crate::config::path::{Path, Scope};
 use crate::config::{Entity, OrderKind, ProviderOrder};
 use crate::domain::{FieldType, Key, KeyPart, RejectReason, Value};
 
@@ -22,13 +22,13 @@ pub fn owner_key(entity: &Entity, record: &Json) -> Result<Key, RejectReason> {
                 format!("the record has nothing at '{path}', which is its key; expected an integer or a text");
             return Err(Code::OwnerMissing.reason(None, message));
         };
-        parts.push(owner_part(entity, index, value, &path.to_string())?);
+        parts.push(owner_part(entity, index, value, path)?);
     }
     Key::new(parts).ok_or_else(|| Code::OwnerMissing.reason(None, format!("'{}' names no owner", entity.name)))
 }
 
 /// One part of an owner key, from a value that stands at `place`.
-pub(super) fn owner_part(entity: &Entity, index: usize, value: &Json, place: &str) -> Result<KeyPart, RejectReason> {
+pub(super) fn owner_part(entity: &Entity, index: usize, value: &Json, place: &Path) -> Result<KeyPart, RejectReason> {
     let part = match value {
         Json::Number(_) | Json::String(_) => match key_type(entity, index) {
             Some(kind) => typed(value, kind),

@@ -20,7 +20,7 @@ pub struct BadTime {
     pub expected: String,
 }
 
-/// A point in time. Parts of a millisecond are cut off.
+/// A point in time. Parts of a millisecond in a text are cut off; a Unix time is rounded to the nearest one.
 pub fn read_time(value: &Json, format: &TimeFormat) -> Result<Millis, BadTime> {
     let read = match format {
         TimeFormat::Rfc3339 => value.as_str().filter(|text| starts_with_date(text)).and_then(|text| text.parse().ok()),

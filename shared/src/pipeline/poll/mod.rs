@@ -207,6 +207,15 @@ impl Poll {
         Ok(Polled::Fetched)
     }
 
+    /// Ends a run that can't go on, with the reason.
+    pub async fn give_up(&self, id: &RunId, error: &StageError) -> Result<(), StageError> {
+        let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        if matches!(run.value.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
+            self.fetched(run, Some((Outcome::Failed, error.to_string()))).await?;
+        }
+        Ok(())
+    }
+
     async fn settle_if_sealed(&self, run: &Run) -> Result<(), StageError> {
         super::transform::settle_if_sealed(self.ledger.as_ref(), self.queue.as_ref(), run).await
     }

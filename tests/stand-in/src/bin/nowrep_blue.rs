@@ -1,5 +1,6 @@
 //! `nowrep-blue`: NowRepBlue's stand-in, for people to try Teal against. Options come from the environment.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ async fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => {
-            println!("{HELP}");
+            // A reader such as `head` may leave early, which is no failure.
+            let _ = writeln!(std::io::stdout(), "{HELP}");
             return ExitCode::SUCCESS;
         }
         Some(other) => {

@@ -219,7 +219,7 @@ async fn what_is_asked_wrongly_is_refused() {
         ("/api/talents?page=x", 400),
         ("/api/talents?updated_since=yesterday", 400),
         ("/api/boards?cursor=3", 400),
-        ("/api/agents", 404),
+        ("/api/castings", 404),
     ] {
         assert_eq!(get(&blue, path).await.status, status, "{path}");
     }
@@ -324,7 +324,7 @@ async fn commands_over_http_do_what_the_methods_do_and_count_as_no_request() {
         ("generation", r#"{"generation":3}"#, 200),
         ("faults", r#"{"fault":{"too-many":{"seconds":5}},"endpoint":"talents"}"#, 200),
         ("faults", r#"{"fault":"meteor"}"#, 400),
-        ("edit", r#"{"kind":"agents","ids":[1]}"#, 400),
+        ("edit", r#"{"kind":"castings","ids":[1]}"#, 400),
         ("insert", r#"{"kind":"boards","count":100001}"#, 400),
         ("delivery", r#"{"event":"talent.deleted","id":1}"#, 409),
         ("dance", "{}", 404),

@@ -34,7 +34,11 @@ async fn assert_unreadable(store: &dyn EntityStore, id: &GenerationId) {
     assert_no_generation(store.dangling(id, "boss", id, None, 1).await, id);
     assert_no_generation(store.merge(id, Writer::Live, "s", &[delete(1, 110)]).await, id);
     assert_no_generation(store.merge(id, Writer::Build(Fence(99)), "s", &[delete(1, 110)]).await, id);
-    assert_no_generation(store.set_gates(&[id.clone()], Gate::Open, Fence(99)).await, id);
+    assert_no_generation(set_gate(store, id, Gate::Open, Fence(99)).await, id);
+}
+
+async fn set_gate(store: &dyn EntityStore, id: &GenerationId, gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
+    store.set_gates(std::slice::from_ref(id), gate, fence).await
 }
 
 async fn stored(store: &dyn EntityStore) -> Vec<GenerationId> {
@@ -72,13 +76,13 @@ pub async fn live_changes_need_an_open_gate(harness: &dyn EntitiesHarness) {
     store.create(spec(1, Gate::Building)).await.unwrap();
     let change = [upsert(1, stated(110), &[row(1, "Ada")])];
     for gate in [Gate::Building, Gate::Closed] {
-        store.set_gates(&[id.clone()], gate, Fence(1)).await.unwrap();
+        set_gate(&*store, &id, gate, Fence(1)).await.unwrap();
         match store.merge(&id, Writer::Live, "s", &change).await {
             Err(EntitiesError::GateClosed(named)) => assert_eq!(named, id),
             other => panic!("the gate is {gate:?}, got {other:?}"),
         }
     }
-    store.set_gates(&[id.clone()], Gate::Open, Fence(1)).await.unwrap();
+    set_gate(&*store, &id, Gate::Open, Fence(1)).await.unwrap();
     assert_eq!(store.merge(&id, Writer::Live, "s", &change).await.unwrap(), NEW);
 }
 
@@ -90,10 +94,10 @@ pub async fn a_build_needs_its_gate_and_a_fence_that_is_not_older(harness: &dyn 
     assert_stale(store.merge(&id, Writer::Build(Fence(4)), "s", &change(1)).await, &id, Fence(4));
     assert_eq!(store.merge(&id, Writer::Build(Fence(5)), "s", &change(1)).await.unwrap(), NEW);
     assert_eq!(store.merge(&id, Writer::Build(Fence(6)), "s", &change(2)).await.unwrap(), NEW);
-    store.set_gates(&[id.clone()], Gate::Closed, Fence(7)).await.unwrap();
+    set_gate(&*store, &id, Gate::Closed, Fence(7)).await.unwrap();
     assert_stale(store.merge(&id, Writer::Build(Fence(6)), "s", &change(3)).await, &id, Fence(6));
     assert_eq!(store.merge(&id, Writer::Build(Fence(7)), "s", &change(3)).await.unwrap(), NEW);
-    store.set_gates(&[id.clone()], Gate::Open, Fence(7)).await.unwrap();
+    set_gate(&*store, &id, Gate::Open, Fence(7)).await.unwrap();
     assert_stale(store.merge(&id, Writer::Build(Fence(8)), "s", &change(4)).await, &id, Fence(8));
 }
 
@@ -101,7 +105,7 @@ pub async fn a_refused_merge_changes_nothing(harness: &dyn EntitiesHarness) {
     let store = harness.fresh().await;
     let id = open(&*store).await;
     live(&*store, "s1", &[upsert(1, stated(110), &[row(1, "Ada")])]).await;
-    store.set_gates(&[id.clone()], Gate::Closed, Fence(2)).await.unwrap();
+    set_gate(&*store, &id, Gate::Closed, Fence(2)).await.unwrap();
     let before = head(&*store, &id).await;
     let changes = [upsert(1, stated(120), &[row(2, "Bo")]), delete(1, 900)];
     store.merge(&id, Writer::Live, "s2", &changes).await.unwrap_err();
@@ -134,10 +138,10 @@ pub async fn gates_are_set_together_or_not_at_all(harness: &dyn EntitiesHarness)
 pub async fn an_older_fence_sets_no_gate(harness: &dyn EntitiesHarness) {
     let store = harness.fresh().await;
     let id = open(&*store).await;
-    store.set_gates(&[id.clone()], Gate::Closed, Fence(4)).await.unwrap();
-    assert_stale(store.set_gates(&[id.clone()], Gate::Open, Fence(3)).await, &id, Fence(3));
+    set_gate(&*store, &id, Gate::Closed, Fence(4)).await.unwrap();
+    assert_stale(set_gate(&*store, &id, Gate::Open, Fence(3)).await, &id, Fence(3));
     assert_eq!(head(&*store, &id).await.gate, Gate::Closed);
-    store.set_gates(&[id.clone()], Gate::Open, Fence(4)).await.expect("the holder of the fence may go on");
+    set_gate(&*store, &id, Gate::Open, Fence(4)).await.expect("the holder of the fence may go on");
     assert_eq!(head(&*store, &id).await.gate, Gate::Open);
     assert_eq!(head(&*store, &id).await.sequence, 0, "a gate is nothing that readers see");
 }

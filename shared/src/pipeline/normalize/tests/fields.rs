@@ -157,6 +157,7 @@ fn timestamps_are_utc_with_milliseconds() {
         (x_as(Timestamp, TimeFormat::UnixMillis), json!("soon")),
         (x_as(Timestamp, TimeFormat::UnixMillis), json!(i64::MAX)),
         (x_as(Timestamp, TimeFormat::UnixSeconds), json!(i64::MAX)),
+        (x_as(Timestamp, TimeFormat::UnixSeconds), json!(-62_167_219_201_i64)),
         (x_as(Timestamp, TimeFormat::UnixSeconds), json!(true)),
         (x_as(Timestamp, pattern("%H:%M")), json!("03:04")),
     ] {

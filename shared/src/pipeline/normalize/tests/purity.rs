@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn every_time_that_is_read_shows_as_rfc_3339(seconds in any::<i64>()) {
+    fn every_time_that_is_read_shows_as_rfc_3339(seconds in prop_oneof![-63_000_000_000_i64..254_000_000_000, any::<i64>()]) {
         for format in [TimeFormat::UnixSeconds, TimeFormat::UnixMillis] {
             if let Ok(time) = read_time(&json!(seconds), &format) {
                 prop_assert_eq!(read_time(&json!(time.to_string()), &TimeFormat::Rfc3339), Ok(time));

@@ -126,8 +126,8 @@ fn equal_rows_with_one_key_are_duplicates_and_a_different_one_is_rejected() {
     assert_eq!((codes(&out), is_complete(&out)), (vec!["TEAL-R010"], false));
     let message = &out.rejects[0].reason.message;
     assert!(message.contains("'name' is \"a\"") && message.contains("\"b\" in this one"), "{message}");
-    let out = run(&entity, &json!({"id": 1, "items": [item("a"), item("a")]}));
-    assert!(is_complete(&out) && out.duplicates == 1);
+    let out = run(&entity, &json!({"id": 1, "items": [{"no": 2}, item("a"), item("a")]}));
+    assert!(is_complete(&out) && out.duplicates == 1 && rows(&out).len() == 2);
 }
 
 #[test]

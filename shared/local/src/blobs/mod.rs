@@ -1,0 +1,205 @@
+//! Blobs on one machine: small ones as rows of `inbox.db`, large ones as files.
+//!
+//! Owns the directory `blobs/` and the table `blob`. Always holds:
+//!
+//! - An object that was put is on durable storage, with every directory above it, before `put` returns,
+//!   also when `put` returns that somebody else's was there.
+//! - No half-written object is ever visible: a file gets its name only after its bytes are synced.
+//! - The first put of a key wins, small or large. The writer of `inbox.db` decides it, because it does one
+//!   thing at a time; writing and syncing the bytes of large objects happens outside it.
+//!
+//! ```text
+//! blobs/{key, escaped}.blob     an object larger than `SMALL` (`key`)
+//! blobs/.incoming/              files that have no name yet; emptied when Teal starts
+//! ```
+
+mod disk;
+mod files;
+mod key;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+use teal::ports::blobs::{BlobError, Put};
+use teal::ports::fault::FaultKind;
+use teal::ports::{BlobAdmin, BlobReader, BlobWriter, Fault};
+
+pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
+
+use self::files::Files;
+use self::key::CheckedKey;
+use crate::inbox::Inbox;
+use crate::sqlite::{Failure, as_limit};
+
+/// Objects up to this size are rows: many of them share one commit, and no webhook waits for a file.
+pub const SMALL: usize = 32 * 1024;
+
+#[derive(Clone)]
+pub struct LocalBlobs {
+    inbox: Inbox,
+    files: Arc<Files>,
+}
+
+impl LocalBlobs {
+    /// `dir` is the data directory, the same one as the inbox's.
+    pub fn open(dir: &Path, inbox: Inbox) -> Result<Self, Fault> {
+        Self::open_on(Arc::new(RealDisk), dir, inbox)
+    }
+
+    /// On a disk of the caller's own: for tests of what survives a power cut.
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, inbox: Inbox) -> Result<Self, Fault> {
+        Ok(Self { inbox, files: Arc::new(Files::open(disk, dir)?) })
+    }
+
+    async fn put_row(&self, key: CheckedKey, bytes: Bytes) -> Result<Put, Fault> {
+        let files = Arc::clone(&self.files);
+        let (put, file_there) = self
+            .inbox
+            .writer
+            .run({
+                let key = key.clone();
+                move |connection| {
+                    if files.exists(&key)? {
+                        return Ok((Put::WasThere, true));
+                    }
+                    let inserted = connection
+                        .prepare_cached("INSERT INTO blob (key, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                        .execute(params![key.as_str(), &bytes[..]])?;
+                    Ok((if inserted == 1 { Put::Stored } else { Put::WasThere }, false))
+                }
+            })
+            .await?;
+        if file_there {
+            self.on_files(move |files| files.sync_directory_of(&key)).await?;
+        }
+        Ok(put)
+    }
+
+    async fn put_file(&self, key: CheckedKey, bytes: Bytes) -> Result<Put, Fault> {
+        let incoming = self
+            .on_files({
+                let key = key.clone();
+                move |files| files.write_incoming(&key, &bytes)
+            })
+            .await?;
+        let files = Arc::clone(&self.files);
+        let put = self
+            .inbox
+            .writer
+            .run({
+                let key = key.clone();
+                move |connection| {
+                    if row_exists(connection, &key)? { Ok(Put::WasThere) } else { Ok(files.publish(&incoming, &key)?) }
+                }
+            })
+            .await?;
+        self.on_files(move |files| files.sync_directory_of(&key)).await?;
+        Ok(put)
+    }
+
+    async fn on_files<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Files) -> Result<T, Fault> + Send + 'static,
+    {
+        let files = Arc::clone(&self.files);
+        tokio::task::spawn_blocking(move || work(&files)).await.map_err(|error| {
+            Fault::new(FaultKind::Permanent, "work on a blob's file ended early; this is a bug").because(error)
+        })?
+    }
+}
+
+#[async_trait]
+impl BlobReader for LocalBlobs {
+    async fn get(&self, key: &str) -> Result<Bytes, BlobError> {
+        let key = CheckedKey::new(key)?;
+        let row = self
+            .inbox
+            .readers
+            .run({
+                let key = key.clone();
+                move |connection| {
+                    let bytes: Option<Vec<u8>> = connection
+                        .prepare_cached("SELECT bytes FROM blob WHERE key = ?1")?
+                        .query_row([key.as_str()], |row| row.get(0))
+                        .optional()?;
+                    Ok(bytes)
+                }
+            })
+            .await?;
+        let found = match row {
+            Some(bytes) => Some(bytes),
+            None => {
+                let key = key.clone();
+                self.on_files(move |files| files.read(&key)).await?
+            }
+        };
+        found.map(Bytes::from).ok_or_else(|| BlobError::Missing(key.as_str().to_owned()))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        let rows = self.inbox.readers.run({
+            let (prefix, after) = (prefix.clone(), after.clone());
+            move |connection| list_rows(connection, &prefix, after.as_deref(), limit)
+        });
+        let mut keys = rows.await?;
+        keys.extend(self.on_files(move |files| files.list(&prefix, after.as_deref(), limit)).await?);
+        keys.sort_unstable();
+        keys.truncate(limit);
+        Ok(keys)
+    }
+}
+
+#[async_trait]
+impl BlobWriter for LocalBlobs {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Put, BlobError> {
+        let key = CheckedKey::new(key)?;
+        let put = if bytes.len() > SMALL && key.fits_a_file_system() {
+            self.put_file(key, bytes).await?
+        } else {
+            self.put_row(key, bytes).await?
+        };
+        Ok(put)
+    }
+}
+
+#[async_trait]
+impl BlobAdmin for LocalBlobs {
+    async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        let key = CheckedKey::new(key)?;
+        self.inbox
+            .writer
+            .run({
+                let key = key.clone();
+                move |connection| {
+                    connection.prepare_cached("DELETE FROM blob WHERE key = ?1")?.execute([key.as_str()])?;
+                    Ok(())
+                }
+            })
+            .await?;
+        self.on_files(move |files| files.delete(&key)).await?;
+        Ok(())
+    }
+}
+
+fn row_exists(connection: &Connection, key: &CheckedKey) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM blob WHERE key = ?1")?.exists([key.as_str()])?)
+}
+
+fn list_rows(connection: &Connection, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Failure> {
+    // Keys are ASCII: every key that starts with the prefix is less than the prefix followed by a DEL.
+    let end = format!("{prefix}\u{7f}");
+    let mut select = connection.prepare_cached(
+        "SELECT key FROM blob WHERE key >= ?1 AND key < ?2 AND (?3 IS NULL OR key > ?3) ORDER BY key LIMIT ?4",
+    )?;
+    let rows = select
+        .query_map(params![prefix.max(after.unwrap_or_default()), end, after, as_limit(limit)], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! `inbox.db`: what has arrived and is not done yet. The queue, and blobs small enough to be rows.
+//!
+//! Owns the file, its tables and its one writer. Entities and the ledger live in a file of their own, so
+//! that the answer to a webhook never waits for a page of rows. A webhook's blob and its message are two
+//! small writes here, and those of many webhooks share a commit.
+//!
+//! ```text
+//! message  id | queue | body | sent_at | visible_at | receive_count | first_received_at | repeated
+//! blob     key | bytes                                   (`crate::blobs`)
+//! ```
+
+mod queue;
+mod receipt;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use teal::ports::fault::FaultKind;
+use teal::ports::{Clock, Fault};
+
+pub use queue::{DeadLetter, Depth, Queue, Received};
+pub use receipt::Receipt;
+
+use crate::sqlite::{Readers, Synchronous, Writer, fault, open};
+
+/// Grows when the tables change.
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE message (
+        -- Never reused, so that an old receipt can't mean a new message.
+        id                INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue             TEXT NOT NULL,
+        body              TEXT NOT NULL,
+        sent_at           INTEGER NOT NULL,
+        visible_at        INTEGER NOT NULL,
+        receive_count     INTEGER NOT NULL DEFAULT 0,
+        first_received_at INTEGER,
+        repeated          INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX message_due ON message (queue, visible_at);
+    CREATE TABLE blob (
+        key   TEXT NOT NULL UNIQUE,
+        bytes BLOB NOT NULL
+    ) STRICT;
+";
+
+#[derive(Clone, Copy, Debug)]
+pub struct InboxOptions {
+    pub synchronous: Synchronous,
+    /// Receptions that a message gets before it is put aside as a dead letter.
+    pub max_receive: u32,
+    /// With a seed, for tests: batches come shuffled, and now and then a message comes twice.
+    pub shuffle_and_repeat: Option<u64>,
+}
+
+impl Default for InboxOptions {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::Full, max_receive: 5, shuffle_and_repeat: None }
+    }
+}
+
+/// The open file. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Inbox {
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) readers: Readers,
+    queue: Arc<Queue>,
+}
+
+impl Inbox {
+    /// Opens or makes `inbox.db` in `dir`, which must be there and ours (`crate::lock`).
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>, options: InboxOptions) -> Result<Self, Fault> {
+        let path = dir.join("inbox.db");
+        let connection = open(&path, options.synchronous)?;
+        prepare(&connection, &path)?;
+        let writer = Arc::new(Writer::start(connection, &path)?);
+        let readers = Readers::new(path);
+        let queue = Arc::new(Queue::new(Arc::clone(&writer), readers.clone(), clock, options));
+        Ok(Self { writer, readers, queue })
+    }
+
+    #[must_use]
+    pub fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+}
+
+fn prepare(connection: &Connection, path: &Path) -> Result<(), Fault> {
+    let file = path.display().to_string();
+    let judge = |error| fault(&file, error);
+    let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(judge)?;
+    match format {
+        FORMAT => Ok(()),
+        0 => connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;"))
+            .map_err(judge),
+        other => Err(Fault::new(
+            FaultKind::Permanent,
+            format!(
+                "'{file}' has format {other}, this version of Teal reads format {FORMAT}; use the Teal that wrote it"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

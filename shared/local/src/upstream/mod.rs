@@ -1,0 +1,165 @@
+//! Sends one HTTP request to somebody else's system.
+//!
+//! Owns the one HTTP client of the process. Always holds:
+//!
+//! - One call is one request, but for redirects within the same origin. Nothing is retried, and no header
+//!   ever reaches another origin: such a redirect is the answer.
+//! - No more than `max_body` bytes of a body are kept, however small it was when compressed.
+//! - A fault names the host and nothing else of the request: paths, queries and headers may hold secrets.
+
+use std::sync::Once;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use teal::ports::fault::FaultKind;
+use teal::ports::upstream::{HeaderValue, Request, Response};
+use teal::ports::{Fault, Upstream};
+
+/// Redirects within one origin that are followed for one request.
+const MAX_REDIRECTS: usize = 5;
+
+#[derive(Clone, Debug)]
+pub struct HttpUpstream {
+    client: Client,
+}
+
+impl HttpUpstream {
+    /// Makes the client: once a process, since it keeps the connections.
+    pub fn new() -> Result<Self, Fault> {
+        install_tls();
+        let client = Client::builder()
+            .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::custom(|attempt| match attempt.previous().first() {
+                Some(first) if same_origin(first, attempt.url()) && attempt.previous().len() <= MAX_REDIRECTS => {
+                    attempt.follow()
+                }
+                _ => attempt.stop(),
+            }))
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| {
+                Fault::new(FaultKind::Permanent, "can't set up HTTPS; is the system's list of certificates there?")
+                    .because(error)
+            })?;
+        Ok(Self { client })
+    }
+}
+
+/// TLS comes from rustls with ring; whoever installed a provider before us keeps theirs.
+fn install_tls() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+#[async_trait]
+impl Upstream for HttpUpstream {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let url = parse(&request.url)?;
+        let host = host(&url);
+        // Around everything, so that also a body that trickles in comes to an end.
+        tokio::time::timeout(request.timeout, self.exchange(url, &host, request))
+            .await
+            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Transient, format!("{host} did not answer in time"))))
+    }
+}
+
+impl HttpUpstream {
+    async fn exchange(&self, url: Url, host: &str, request: Request) -> Result<Response, Fault> {
+        let Request { method, headers, body, max_body, .. } = request;
+        let mut builder = self.client.request(method, url).body(body);
+        for (name, value) in headers {
+            builder = builder.header(header_name(&name, host)?, header_value(&name, value, host)?);
+        }
+        let mut answer = builder.send().await.map_err(|error| judge(host, error))?;
+        let status = answer.status().as_u16();
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        if answer.content_length().is_some_and(|length| length > max_body as u64) {
+            return Err(too_large(host, max_body));
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| judge(host, error))? {
+            if body.len() + chunk.len() > max_body {
+                return Err(too_large(host, max_body));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body: Bytes::from(body) })
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Fault> {
+    let wrong = |why: &str| {
+        Fault::new(FaultKind::Permanent, format!("the source's URL is invalid: {why}; check its configuration"))
+    };
+    let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(wrong(&format!("'{other}' is neither http nor https"))),
+    }
+}
+
+/// Host and port, without the user and password that a URL may carry.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("an unknown host");
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn header_name(name: &str, host: &str) -> Result<http::HeaderName, Fault> {
+    name.parse().map_err(|_| {
+        let name = name.escape_debug();
+        Fault::new(FaultKind::Permanent, format!("'{name}', for {host}, can't be the name of a header"))
+    })
+}
+
+fn header_value(name: &str, value: HeaderValue, host: &str) -> Result<http::HeaderValue, Fault> {
+    let (text, secret) = match &value {
+        HeaderValue::Plain(text) => (text.as_str(), false),
+        HeaderValue::Secret(secret) => (secret.expose(), true),
+    };
+    let mut value = http::HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+        let what = format!("the value of the header '{name}', for {host}, has a character that no header can carry");
+        Fault::new(FaultKind::Permanent, format!("{what}; is there a newline in it?"))
+    })?;
+    value.set_sensitive(secret);
+    Ok(value)
+}
+
+fn too_large(host: &str, max_body: usize) -> Fault {
+    Fault::new(
+        FaultKind::Permanent,
+        format!("{host} sent more than {max_body} bytes; ask it for smaller pages, or raise the limit"),
+    )
+}
+
+/// Whatever went wrong on the way is gone next time, perhaps. The cause keeps no URL.
+fn judge(host: &str, error: reqwest::Error) -> Fault {
+    let error = error.without_url();
+    let (kind, what) = if error.is_builder() {
+        (FaultKind::Permanent, format!("no request can be made of what was configured for {host}"))
+    } else if error.is_connect() {
+        (FaultKind::Transient, format!("can't connect to {host}"))
+    } else if error.is_body() || error.is_decode() {
+        (FaultKind::Transient, format!("{host} cut its answer short"))
+    } else {
+        (FaultKind::Transient, format!("the exchange with {host} broke off"))
+    };
+    Fault::new(kind, what).because(error)
+}
+
+#[cfg(test)]
+mod tests;

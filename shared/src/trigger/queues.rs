@@ -1,0 +1,61 @@
+//! What each queue's messages set off: the same for every host, one batch event at a time.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+
+use super::sqs::run_batch;
+use crate::domain::{Message, RunId};
+use crate::pipeline::StageError;
+use crate::pipeline::poll::{Asked, Budget, Poll, Started};
+use crate::pipeline::switch::Switch;
+use crate::pipeline::transform::Transform;
+
+/// Handles a batch of the poll queue.
+pub async fn poll(stage: Arc<Poll>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
+    run_batch(event, |message, _| poll_message(&stage, message, budget)).await
+}
+
+async fn poll_message(stage: &Poll, message: Message, budget: &Budget) -> Result<(), StageError> {
+    let run = match message {
+        Message::Sync { source, mode, cause } => {
+            match stage.start(Asked { source, mode, cause, switch: true, force: false }).await? {
+                Started::Run(run) | Started::Resumes(run) => run,
+                Started::Waits(_) => return Ok(()),
+            }
+        }
+        Message::Continue { run } => run,
+        other => return Err(misplaced(&other)),
+    };
+    proceed(stage, &run, budget).await
+}
+
+/// Goes on with a run. A fault that will not pass ends it with that reason: nobody would look for it in the
+/// dead letters.
+async fn proceed(stage: &Poll, run: &RunId, budget: &Budget) -> Result<(), StageError> {
+    match stage.proceed(run, budget).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_final() => stage.give_up(run, &error).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Handles a batch of the transform queue.
+pub async fn transform(stage: Arc<Transform>, event: SqsEvent) -> SqsBatchResponse {
+    run_batch(event, |message, _| stage.handle(message)).await
+}
+
+/// Handles a batch of the switch queue.
+pub async fn switch(stage: Arc<Switch>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
+    run_batch(event, |message, _| async {
+        match message {
+            Message::Settle { run } => stage.settle(&run, budget).await,
+            other => Err(misplaced(&other)),
+        }
+    })
+    .await
+}
+
+fn misplaced(message: &Message) -> StageError {
+    StageError::Impossible(format!("a message for the {} stage came to another one", message.queue().as_str()))
+}
