@@ -100,15 +100,15 @@ impl World {
 }
 
 #[test]
-fn a_hook_gets_its_path_decoded_its_headers_all_and_its_body_byte_for_byte() {
+fn a_hook_gets_its_path_and_headers_all_and_its_body_byte_for_byte() {
     let world = world();
-    let mut sent = event(&Method::POST, "/hooks/in/bl%C3%BCe");
+    let mut sent = event(&Method::POST, "/hooks/in/blüe%41");
     sent.body = Some(STANDARD.encode(b"\x00\xff{}"));
     sent.is_base64_encoded = true;
     let sent = with(with(with(sent, "x-tag", "a"), "x-tag", "b"), "x-one", "1");
     assert_eq!(world.send(sent).status_code, 202);
     let seen = world.seen.hooks.lock().unwrap();
-    assert_eq!(seen[0].path, "in/blüe");
+    assert_eq!(seen[0].path, "in/blüe%41", "the gateway has decoded it already");
     assert_eq!(&seen[0].body[..], b"\x00\xff{}");
     let mut headers = seen[0].headers.clone();
     headers.sort();
@@ -198,7 +198,7 @@ fn a_reader_may_not_administer() {
 #[test]
 fn admin_gets_what_was_asked_and_by_whom_and_may_answer_with_bytes() {
     let world = world();
-    let mut sent = with(event(&Method::PUT, "/admin/pause/a%20b?why=a+b%26c"), "authorization", "Bearer rules");
+    let mut sent = with(event(&Method::PUT, "/admin/pause/a b?why=a+b%26c"), "authorization", "Bearer rules");
     sent.body = Some("{}".to_owned());
     let answer = world.send(sent);
     assert_eq!((answer.is_base64_encoded, answer.body), (true, Some(Body::Binary(vec![0xff, 0]))));
