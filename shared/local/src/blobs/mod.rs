@@ -202,4 +202,6 @@ fn list_rows(connection: &Connection, prefix: &str, after: Option<&str>, limit: 
 }
 
 #[cfg(test)]
+mod power_cut_tests;
+#[cfg(test)]
 mod tests;

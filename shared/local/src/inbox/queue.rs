@@ -323,18 +323,17 @@ struct Take {
 struct Candidate {
     id: i64,
     repeated: bool,
+    receive_count: u32,
 }
 
 impl Take {
     fn run(&self, connection: &Connection) -> Result<Vec<Received>, Failure> {
-        self.bury(connection)?;
         let ids: Vec<i64> = self.candidates(connection, self.max)?.into_iter().map(|found| found.id).collect();
         self.take(connection, &ids)
     }
 
     /// Takes from a wider window in any order, and leaves a copy of some messages: SQS may do both.
     fn run_unkindly(&self, connection: &Connection, chance: &mut StdRng) -> Result<Vec<Received>, Failure> {
-        self.bury(connection)?;
         let mut candidates = self.candidates(connection, self.max * 4)?;
         candidates.shuffle(chance);
         candidates.truncate(self.max);
@@ -353,24 +352,29 @@ impl Take {
         self.take(connection, &ids)
     }
 
-    /// Puts aside what was received as often as allowed and came back.
-    fn bury(&self, connection: &Connection) -> Result<(), Failure> {
-        connection
-            .prepare_cached(
-                "UPDATE message SET queue = ?2 WHERE queue = ?1 AND visible_at <= ?3 AND receive_count >= ?4",
-            )?
-            .execute(params![self.queue.as_str(), dead(self.queue), self.now.0, self.max_receive])?;
-        Ok(())
-    }
-
+    /// What is visible, the longest visible first. What was received as often as allowed and came back is
+    /// put aside on the way: only what would be received is looked at, so a long queue costs no more.
     fn candidates(&self, connection: &Connection, limit: usize) -> Result<Vec<Candidate>, Failure> {
         let mut select = connection.prepare_cached(
-            "SELECT id, repeated FROM message WHERE queue = ?1 AND visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3",
+            "SELECT id, repeated, receive_count FROM message WHERE queue = ?1 AND visible_at <= ?2
+             ORDER BY visible_at, id LIMIT ?3",
         )?;
-        let rows = select.query_map(params![self.queue.as_str(), self.now.0, as_limit(limit)], |row| {
-            Ok(Candidate { id: row.get(0)?, repeated: row.get(1)? })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut bury = connection.prepare_cached("UPDATE message SET queue = ?2 WHERE id = ?1")?;
+        loop {
+            let found = select
+                .query_map(params![self.queue.as_str(), self.now.0, as_limit(limit)], |row| {
+                    Ok(Candidate { id: row.get(0)?, repeated: row.get(1)?, receive_count: row.get(2)? })
+                })?
+                .collect::<Result<Vec<_>, _>>()?;
+            let (spent, candidates): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|found| found.receive_count >= self.max_receive);
+            if spent.is_empty() {
+                return Ok(candidates);
+            }
+            for found in spent {
+                bury.execute(params![found.id, dead(self.queue)])?;
+            }
+        }
     }
 
     fn take(&self, connection: &Connection, ids: &[i64]) -> Result<Vec<Received>, Failure> {

@@ -103,6 +103,20 @@ async fn after_its_last_reception_a_message_is_a_dead_letter_until_it_is_redrive
 }
 
 #[tokio::test]
+async fn dead_letters_in_front_of_a_queue_take_no_place_in_its_batches() {
+    let (dir, clock) = temp();
+    let options = InboxOptions { max_receive: 1, ..options() };
+    let queue = Inbox::open(dir.path(), clock.clone(), options).unwrap().queue();
+    send(&queue, &["poison"; 15]).await;
+    while !queue.receive(QueueName::Switch, 10, SECOND).await.unwrap().is_empty() {}
+    clock.advance(SECOND);
+    send(&queue, &["a", "b"]).await;
+    let received = queue.receive(QueueName::Switch, 10, SECOND).await.unwrap();
+    assert_eq!(names(&received), ["a", "b"]);
+    assert_eq!(queue.depth(QueueName::Switch).await.unwrap(), Depth { in_flight: 2, dead: 15, ..Depth::default() });
+}
+
+#[tokio::test]
 async fn a_delayed_message_is_counted_but_not_received_until_its_time_and_wakes_the_receiver_then() {
     let (dir, clock) = temp();
     let queue = Inbox::open(dir.path(), clock.clone(), options()).unwrap().queue();
@@ -124,16 +138,52 @@ async fn a_delayed_message_is_counted_but_not_received_until_its_time_and_wakes_
     assert_eq!(names(&queue.receive(QueueName::Switch, 10, MINUTE).await.unwrap()), ["far"]);
 }
 
+/// Returns once a receiver sleeps: it waits for a message that is held back, which the clock shows.
+async fn waiting_receiver(queue: &Arc<Queue>, clock: &TestClock) -> tokio::task::JoinHandle<Result<(), Fault>> {
+    let queue = Arc::clone(queue);
+    let waiting = tokio::spawn(async move { queue.ready(QueueName::Switch).await });
+    clock.sleepers(1).await;
+    waiting
+}
+
+async fn woken(waiting: tokio::task::JoinHandle<Result<(), Fault>>) {
+    tokio::time::timeout(MINUTE, waiting).await.expect("nobody woke the receiver").unwrap().unwrap();
+}
+
 #[tokio::test]
-async fn a_sent_message_wakes_only_receivers_of_its_queue() {
+async fn a_message_that_is_sent_released_or_redriven_wakes_a_sleeping_receiver() {
     let (dir, clock) = temp();
-    let queue = Inbox::open(dir.path(), clock, options()).unwrap().queue();
-    let mut poll = Box::pin(queue.ready(QueueName::Poll));
-    let mut switch = Box::pin(queue.ready(QueueName::Switch));
-    assert!(futures::poll!(poll.as_mut()).is_pending() && futures::poll!(switch.as_mut()).is_pending());
+    let options = InboxOptions { max_receive: 1, ..options() };
+    let queue = Inbox::open(dir.path(), clock.clone(), options).unwrap().queue();
+    send_all(&*queue, vec![Outgoing::after(message("later"), MINUTE)]).await.unwrap();
+
+    let waiting = waiting_receiver(&queue, &clock).await;
     send(&queue, &["a"]).await;
-    switch.await.unwrap();
-    assert!(futures::poll!(poll.as_mut()).is_pending());
+    woken(waiting).await;
+    let received = queue.receive(QueueName::Switch, 10, MINUTE).await.unwrap();
+
+    let waiting = waiting_receiver(&queue, &clock).await;
+    queue.release(QueueName::Switch, vec![(received[0].receipt, Duration::ZERO)]).await.unwrap();
+    woken(waiting).await;
+    assert!(queue.receive(QueueName::Switch, 10, MINUTE).await.unwrap().is_empty(), "it had its one reception");
+
+    let waiting = waiting_receiver(&queue, &clock).await;
+    queue.redrive(QueueName::Switch).await.unwrap();
+    woken(waiting).await;
+}
+
+#[tokio::test]
+async fn a_message_for_one_queue_wakes_no_receiver_of_another() {
+    let (dir, clock) = temp();
+    let queue = Inbox::open(dir.path(), clock.clone(), options()).unwrap().queue();
+    send_all(&*queue, vec![Outgoing::after(message("later"), MINUTE)]).await.unwrap();
+    let waiting = waiting_receiver(&queue, &clock).await;
+    let poll = Message::Continue { run: "r".into() };
+    send_all(&*queue, vec![Outgoing::now(poll)]).await.unwrap();
+    queue.ready(QueueName::Poll).await.unwrap();
+    assert!(!waiting.is_finished());
+    clock.advance(MINUTE);
+    woken(waiting).await;
 }
 
 #[tokio::test]

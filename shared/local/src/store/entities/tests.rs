@@ -179,6 +179,22 @@ async fn a_complete_record_hides_the_rows_that_it_has_no_more_but_not_what_anoth
 }
 
 #[tokio::test]
+async fn two_records_that_make_a_row_with_one_order_leave_the_same_row_whoever_came_first() {
+    let store = store();
+    let changes = [makes("a", order(10), &[(1, "from a")]), makes("b", order(10), &[(1, "from b")])];
+    let mut words = Vec::new();
+    for (number, at) in [(1, [0, 1]), (2, [1, 0])] {
+        store.db.create(things(number)).await.unwrap();
+        for at in at {
+            store.merge(number, &at.to_string(), &changes[at..=at]).await;
+        }
+        let row = store.db.get(&generation("things", number), &Key::int(1)).await.unwrap().unwrap();
+        words.push(row.values[1].clone());
+    }
+    assert_eq!(words[0], words[1]);
+}
+
+#[tokio::test]
 async fn while_it_builds_a_generation_counts_against_its_base_and_without_one_everything_is_new() {
     let store = store();
     store.db.create(things(1)).await.unwrap();
