@@ -19,28 +19,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::FutureExt;
 use teal::config::schedule::Schedule;
 use teal::config::{Bundle, System};
 use teal::domain::{Message, Millis, Mode, QueueName, Secret, SourceId};
 use teal::pipeline::admin::{Admin, Deployed};
-use teal::pipeline::api::{AdminApi, ApiResponse, Code, Problem};
+use teal::pipeline::api::AdminApi;
 use teal::pipeline::caller::{Caller, Role};
 use teal::pipeline::poll::{Budget, Poll};
 use teal::pipeline::serve::Serve;
 use teal::pipeline::switch::Switch;
 use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
-use teal::pipeline::webhook::{HookRequest, Webhook};
+use teal::pipeline::webhook::Webhook;
 use teal::pipeline::{StageError, Systems};
 use teal::ports::queue::{Outgoing, send_all};
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobWriter, Clock, Connectors, Entropy, EntityAdmin, EntityReader, EntityWriter, Fault,
+    BlobAdmin, BlobReader, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy, Fault,
     Ledger, LedgerReader, QueueSender, Secrets, Upstream,
 };
 use teal::trigger::callers::StaticTokens;
-use teal::trigger::http::{Hooks, Http};
+use teal::trigger::http::{CurrentHooks, Http};
 use teal::trigger::queues;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -142,8 +141,7 @@ impl Local {
         let blob_reader: Arc<dyn BlobReader> = blobs.clone();
         let blob_writer: Arc<dyn BlobWriter> = blobs.clone();
         let blob_admin: Arc<dyn BlobAdmin> = blobs;
-        let systems =
-            Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
+        let systems = Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
         let switch = Arc::new(Switch {
             ledger: ledger.clone(),
             admin: entity_admin.clone(),
@@ -377,25 +375,6 @@ impl Running {
         }
         self.scheduler.finished().await;
         self.tasks.abort_all();
-    }
-}
-
-/// Webhooks of whatever configuration is in force when they arrive.
-struct CurrentHooks {
-    webhook: Webhook,
-    systems: Arc<Systems>,
-}
-
-#[async_trait]
-impl Hooks for CurrentHooks {
-    async fn receive(&self, request: HookRequest) -> ApiResponse {
-        match self.systems.current().await {
-            Ok(loaded) => self.webhook.receive(&loaded.system, request).await,
-            Err(error) => {
-                tracing::error!(%error, "the configuration in force can't be loaded");
-                Problem::new(Code::Unavailable, "try again in a moment").into()
-            }
-        }
     }
 }
 
