@@ -1,4 +1,4 @@
-//! The model passes the suites that it is the model for.
+//! The model passes the suites that it is the model for, and passes them as well when it is traced.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use teal::domain::{Millis, QueueName};
 use teal::ports::{Ledger, QueueSender, Secrets};
-use teal_conformance::Seed;
 use teal_conformance::memory::{
     MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, MemorySecrets, Received, VirtualClock,
 };
@@ -17,6 +16,7 @@ use teal_conformance::suites::entities::{EntitiesHarness, EntityStore};
 use teal_conformance::suites::ledger::LedgerHarness;
 use teal_conformance::suites::queue::{Delivered, QueueHarness, QueueUnderTest};
 use teal_conformance::suites::secrets::SecretsHarness;
+use teal_conformance::{Seed, Trace};
 
 /// Memory that outlives its handles, as a disk does.
 #[derive(Default)]
@@ -64,6 +64,43 @@ impl EntitiesHarness for Kept<MemoryEntities> {
 
     async fn again(&self) -> Arc<dyn EntityStore> {
         self.same()
+    }
+}
+
+/// The same, seen through a trace that disturbs nothing.
+#[derive(Default)]
+struct Traced<S>(Kept<S>);
+
+#[async_trait]
+impl LedgerHarness for Traced<MemoryLedger> {
+    async fn fresh(&self) -> Arc<dyn Ledger> {
+        Trace::default().wrap(self.0.new_one())
+    }
+
+    async fn again(&self) -> Arc<dyn Ledger> {
+        Trace::default().wrap(self.0.same())
+    }
+}
+
+#[async_trait]
+impl BlobsHarness for Traced<MemoryBlobs> {
+    async fn fresh(&self) -> Arc<dyn BlobStore> {
+        Trace::default().wrap(self.0.new_one())
+    }
+
+    async fn again(&self) -> Arc<dyn BlobStore> {
+        Trace::default().wrap(self.0.same())
+    }
+}
+
+#[async_trait]
+impl EntitiesHarness for Traced<MemoryEntities> {
+    async fn fresh(&self) -> Arc<dyn EntityStore> {
+        Trace::default().wrap(self.0.new_one())
+    }
+
+    async fn again(&self) -> Arc<dyn EntityStore> {
+        Trace::default().wrap(self.0.same())
     }
 }
 
@@ -154,4 +191,19 @@ mod entities {
     use super::*;
     teal_conformance::entities_suite!(Kept::<MemoryEntities>::default());
     teal_conformance::entities_base_suite!(Kept::<MemoryEntities>::default());
+}
+
+mod traced_ledger {
+    use super::*;
+    teal_conformance::ledger_suite!(Traced::<MemoryLedger>::default());
+}
+
+mod traced_blobs {
+    use super::*;
+    teal_conformance::blobs_suite!(Traced::<MemoryBlobs>::default());
+}
+
+mod traced_entities {
+    use super::*;
+    teal_conformance::entities_suite!(Traced::<MemoryEntities>::default());
 }

@@ -4,8 +4,10 @@
 //! Owns every side effect of a local Teal. Knows nothing of what the stages do. Always holds: what an
 //! adapter has answered with `Ok` survives the end of the process and, by default, of the machine.
 
+pub mod app;
 pub mod blobs;
 pub mod clock;
+pub mod console;
 pub mod entropy;
 pub mod host;
 pub mod inbox;
@@ -17,3 +19,5 @@ pub mod upstream;
 
 #[cfg(test)]
 mod test_clock;
+
+pub use app::{Local, LocalError, LocalOptions, Running};

@@ -86,6 +86,12 @@ impl Schedule {
         Ok(Self { text: trimmed.to_owned(), zone, when })
     }
 
+    /// The zone's IANA name.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
     /// The first moment after `after`; `None` when the schedule's years are over.
     #[must_use]
     pub fn next_after(&self, after: Millis) -> Option<Millis> {

@@ -103,9 +103,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    pub fn generation_ids(&self) -> impl Iterator<Item = GenerationId> + '_ {
-        self.generations.iter().map(|(entity, number)| GenerationId { entity: entity.clone(), number: *number })
+    #[must_use]
+    pub fn generation_ids(&self) -> Vec<GenerationId> {
+        ids(&self.generations)
     }
+}
+
+fn ids(generations: &BTreeMap<EntityName, u32>) -> Vec<GenerationId> {
+    generations.iter().map(|(entity, number)| GenerationId { entity: entity.clone(), number: *number }).collect()
 }
 
 /// The one item that names the active version. Carries what a reader needs, so that one read is enough.
@@ -119,6 +124,11 @@ pub struct Pointer {
 }
 
 impl Pointer {
+    #[must_use]
+    pub fn generation_ids(&self) -> Vec<GenerationId> {
+        ids(&self.generations)
+    }
+
     #[must_use]
     pub fn generation(&self, entity: &EntityName) -> Option<GenerationId> {
         self.generations.get(entity).map(|number| GenerationId { entity: entity.clone(), number: *number })

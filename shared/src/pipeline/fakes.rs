@@ -16,8 +16,8 @@ use crate::ports::entities::{Compare, Dangling, Head, ListQuery};
 use crate::ports::fault::FaultKind;
 use crate::ports::ledger::Item;
 use crate::ports::{
-    BlobError, BlobWriter, Clock, EntitiesError, EntityReader, Entropy, Fault, ItemKey, LedgerError, LedgerReader,
-    Outgoing, QueueSender, Secrets,
+    BlobError, BlobReader, BlobWriter, Clock, EntitiesError, EntityReader, Entropy, Fault, ItemKey, LedgerError,
+    LedgerReader, Outgoing, QueueSender, Secrets,
 };
 
 /// The value of a future that has nothing to wait for.
@@ -100,6 +100,21 @@ impl BlobWriter for MemoryBlobs {
         }
         stored.insert(key.to_owned(), bytes);
         Ok(Put::Stored)
+    }
+}
+
+#[async_trait]
+impl BlobReader for MemoryBlobs {
+    async fn get(&self, key: &str) -> Result<Bytes, BlobError> {
+        self.down.check()?;
+        self.stored.lock().unwrap().get(key).cloned().ok_or_else(|| BlobError::Missing(key.to_owned()))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError> {
+        self.down.check()?;
+        let stored = self.stored.lock().unwrap();
+        let keys = stored.keys().filter(|key| key.starts_with(prefix));
+        Ok(keys.filter(|key| after.is_none_or(|after| key.as_str() > after)).take(limit).cloned().collect())
     }
 }
 

@@ -331,10 +331,7 @@ pub async fn generation(ledger: &dyn LedgerReader, id: &GenerationId) -> Result<
 }
 
 /// The generations of these ids that are known, in the order of the ids.
-pub async fn generations(
-    ledger: &dyn LedgerReader,
-    ids: impl IntoIterator<Item = GenerationId>,
-) -> Result<Vec<Generation>, LedgerError> {
+pub async fn generations(ledger: &dyn LedgerReader, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {
     let mut out = Vec::new();
     for id in ids {
         out.extend(generation(ledger, &id).await?);

@@ -9,8 +9,8 @@
 //! *    /admin/…               admin, for admins
 //! ```
 //!
-//! Owns decoding (base64 bodies, percent-encoded paths, stage prefixes), routing and who may ask. Owns no
-//! answer of its own but problems.
+//! Owns decoding (base64 bodies, queries, stage prefixes), routing and who may ask. Owns no answer of its
+//! own but problems. Paths arrive decoded, as HTTP APIs hand them over, and are not decoded again.
 //!
 //! Always holds: without a token only `/hooks` and `/health` answer, and entities and status where the
 //! host was opened for a demo; whatever comes in, an answer goes out, a panic's included.
@@ -27,7 +27,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::percent_decode_str;
 
 use super::callers::{Caller, Callers, Role};
 use crate::config::System;
@@ -86,10 +85,9 @@ pub struct Http {
     pub open: bool,
 }
 
-/// A request with everything decoded but its path's parts.
+/// A request with everything decoded.
 struct Request {
     method: String,
-    /// Not decoded: a part may hold an encoded `/`.
     path: String,
     query: Query,
     headers: HeaderMap,
@@ -130,11 +128,11 @@ impl Http {
                     }
                     ["v1", entity] if !entity.is_empty() => {
                         request.must_be("GET")?;
-                        Ok(serve.list(&decode(entity)?, &request.query, known).await)
+                        Ok(serve.list(entity, &request.query, known).await)
                     }
                     ["v1", entity, key] if !entity.is_empty() && !key.is_empty() => {
                         request.must_be("GET")?;
-                        Ok(serve.row(&decode(entity)?, key, known).await)
+                        Ok(serve.row(entity, key, known).await)
                     }
                     _ => Err(no_route()),
                 }
@@ -144,7 +142,7 @@ impl Http {
 
     async fn hook(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
         let hooks = self.hooks.as_ref().ok_or_else(no_route)?;
-        let path = decode(path.strip_prefix("/hooks/").ok_or_else(no_route)?)?;
+        let path = path.strip_prefix("/hooks/").ok_or_else(no_route)?.to_owned();
         request.must_be("POST")?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -154,8 +152,8 @@ impl Http {
     async fn admin(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
         let caller = self.identify(&request, Role::Admin).await?;
         let admin = self.admin.as_ref().ok_or_else(no_route)?;
-        let path = decode(path.strip_prefix("/admin").unwrap_or_default())?;
-        Ok(admin.call(&caller, &request.method, &path, &request.query, request.body).await)
+        let path = path.strip_prefix("/admin").unwrap_or_default();
+        Ok(admin.call(&caller, &request.method, path, &request.query, request.body).await)
     }
 
     async fn identify(&self, request: &Request, role: Role) -> Result<Caller, Problem> {
@@ -220,10 +218,6 @@ fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
         .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
         .unwrap_or(path)
-}
-
-fn decode(part: &str) -> Result<String, Problem> {
-    Ok(percent_decode_str(part).decode_utf8().map_err(|_| no_route())?.into_owned())
 }
 
 fn no_route() -> Problem {

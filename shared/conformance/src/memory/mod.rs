@@ -13,6 +13,8 @@ mod entropy;
 mod ledger;
 mod queue;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod world;
 

@@ -2,7 +2,7 @@
 //!
 //! Owns one interception point: every call of a wrapped port asks a [`Tap`] what is to become of it, and
 //! leaves one line in the log. Owns no faults of its own; which call fails is the tap's business. The
-//! wrappers of the single ports are in [`ports`].
+//! wrappers of the single ports are in `ports`.
 //!
 //! Always holds: a line says what was asked and what came of it, bodies and answers as a digest and never
 //! a secret, so two runs of one seed give equal logs. A call that fails before changed nothing, one that

@@ -12,8 +12,8 @@ use teal::ports::{EntitiesError, LedgerError};
 pub fn fault(object: &str, error: rusqlite::Error) -> Fault {
     let kind = kind(&error);
     let what = match kind {
-        FaultKind::Full => format!("{object}: the disk is full; make room on it, and the work goes on by itself"),
-        FaultKind::Transient => format!("{object}: {error}; it is tried again"),
+        FaultKind::Full => format!("{object}: the disk is full; make room on it and try again"),
+        FaultKind::Transient => format!("{object}: {error}; try again"),
         FaultKind::Permanent => format!("{object}: {error}"),
     };
     Fault::new(kind, what).because(error)

@@ -24,12 +24,12 @@
 //! Always holds: one thread writes, a commit is on the disk before its caller is answered, and the views
 //! are repointed by the same transaction that writes the pointer. Retired generations have no view.
 
+pub mod fault;
 pub mod file;
 pub mod readers;
 pub mod writer;
 
 mod entities;
-mod fault;
 mod ledger;
 #[cfg(test)]
 mod tests;
@@ -41,7 +41,8 @@ use std::sync::Arc;
 use teal::ports::fault::Fault;
 
 use self::entities::Plans;
-use self::file::{Layout, Synchronous};
+use self::file::Layout;
+pub use self::file::Synchronous;
 use self::readers::Readers;
 use self::writer::Writer;
 

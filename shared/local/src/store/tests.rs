@@ -11,15 +11,15 @@ use teal::domain::{
     Value, Version,
 };
 use teal::ports::entities::{Dropped, Gate, GenerationSpec, Writer};
-use teal::ports::fault::FaultKind;
+use teal::ports::fault::{Fault, FaultKind};
 use teal::ports::ledger::pointer_key;
 use teal::ports::{
     EntitiesError, EntityAdmin, EntityReader, EntityWriter, ItemKey, Ledger, LedgerError, LedgerReader, Precondition,
     Write,
 };
 
-use super::file::Synchronous;
-use super::{StoreOptions, TealDb};
+use super::fault::Trouble;
+use super::{StoreOptions, Synchronous, TealDb};
 
 pub fn open(path: &Path) -> Arc<TealDb> {
     TealDb::open(path, StoreOptions { synchronous: Synchronous::Off, readers: 2 }).unwrap()
@@ -298,4 +298,24 @@ async fn a_full_disk_is_a_full_fault_and_the_store_goes_on_once_there_is_room() 
 
     set_pages(1_000_000).await.unwrap();
     assert_eq!(db.merge(&id, Writer::Live, "slot", &many).await.unwrap().new, 200);
+}
+
+#[tokio::test]
+async fn a_read_that_panics_is_a_fault_and_its_reader_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("teal.db");
+    let db = TealDb::open(&path, StoreOptions { synchronous: Synchronous::Off, readers: 1 }).unwrap();
+    let panicking = db.readers.run("nothing".into(), |_| -> Result<(), Trouble<Fault>> { panic!("a read may") });
+    assert_eq!(panicking.await.unwrap_err().kind, FaultKind::Permanent);
+    db.transact(vec![put("item", json!(1), Precondition::None)]).await.unwrap();
+    let item = LedgerReader::get(&*db, &ItemKey::new("test", "item")).await.unwrap().unwrap();
+    assert_eq!(item.value, json!(1));
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("teal.db"));
+    let write = |db: &Connection| -> Result<_, Trouble<Fault>> { Ok(db.execute("DELETE FROM ledger", [])?) };
+    assert_eq!(db.readers.run("ledger".into(), write).await.unwrap_err().kind, FaultKind::Permanent);
 }

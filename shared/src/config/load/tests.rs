@@ -257,6 +257,9 @@ proptest! {
     ) {
         let mut bytes = GOOD.as_bytes().to_vec();
         for (at, what, byte) in edits {
+            if bytes.is_empty() {
+                break;
+            }
             let at = at.index(bytes.len());
             match what {
                 0..=3 => bytes[at] = byte,

@@ -100,7 +100,9 @@ fn what_is_no_schedule_is_refused_with_what_to_write_instead() {
 
 #[test]
 fn a_schedule_shows_itself_as_it_was_written() {
-    assert_eq!(Schedule::parse(" cron(0 3 * * ? *) ", "UTC").unwrap().to_string(), "cron(0 3 * * ? *)");
+    let schedule = Schedule::parse(" cron(0 3 * * ? *) ", "Europe/Berlin").unwrap();
+    assert_eq!((schedule.to_string().as_str(), schedule.zone()), ("cron(0 3 * * ? *)", "Europe/Berlin"));
+    assert_eq!(Schedule::parse("rate(1 hour)", "UTC").unwrap().zone(), "UTC");
 }
 
 proptest! {

@@ -16,7 +16,7 @@ pub async fn export(
     pointer: &Pointer,
     mut line: impl FnMut(&str) + Send,
 ) -> Result<(), StageError> {
-    for id in pointer.generations.keys().filter_map(|entity| pointer.generation(entity)) {
+    for id in pointer.generation_ids() {
         let mut after = None;
         loop {
             after = export_page(reader, &id, after, PAGE, |text| line(&text)).await?;

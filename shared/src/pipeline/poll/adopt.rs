@@ -64,8 +64,7 @@ impl Poll {
     /// What the active generations of a source began from.
     async fn origin_of(&self, loaded: &Loaded, source: &SourceId) -> Result<Origin, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let ids: Vec<GenerationId> = pointer.generations.keys().filter_map(|e| pointer.generation(e)).collect();
-        let mut generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
         let Some(newest) = generations.iter().filter(|g| g.listing.is_some()).max_by_key(|g| g.id.number) else {
             return Ok(Origin { listing: None, floor: Millis(0), since: 0 });

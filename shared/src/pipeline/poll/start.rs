@@ -216,7 +216,7 @@ impl Poll {
         };
         let loaded = self.systems.get(&run.config).await?;
         let pointer = ledger::pointer(self.ledger.as_ref()).await?;
-        for id in manifest.generation_ids().filter(|id| id.number == version.0) {
+        for id in manifest.generation_ids().into_iter().filter(|id| id.number == version.0) {
             let Some(generation) = ledger::generation(self.ledger.as_ref(), &id).await? else { continue };
             let entity = entity_of(&loaded.system, &id)?;
             let base = pointer.as_ref().and_then(|p| p.generation(&id.entity));

@@ -43,10 +43,15 @@ impl Switch {
             .await?
             .ok_or(StageError::NoVersion(pointer.value.version))?;
         let target = &self.with_newcomers(target, &pointer.value).await?;
-        let replaced: Vec<GenerationId> =
-            old.value.generation_ids().filter(|id| target.generations.get(&id.entity) != Some(&id.number)).collect();
+        let replaced: Vec<GenerationId> = old
+            .value
+            .generation_ids()
+            .into_iter()
+            .filter(|id| target.generations.get(&id.entity) != Some(&id.number))
+            .collect();
         let own: Vec<GenerationId> = target
             .generation_ids()
+            .into_iter()
             .filter(|id| pointer.value.generations.get(&id.entity) != Some(&id.number))
             .collect();
 

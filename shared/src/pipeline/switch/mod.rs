@@ -34,7 +34,7 @@ use super::error::StageError;
 use super::lease::{self, Lease};
 use super::ledger;
 use super::systems::Systems;
-use crate::domain::{Fence, GenerationId, Manifest, SourceId, Version, VersionState};
+use crate::domain::{Fence, Manifest, SourceId, Version, VersionState};
 use crate::ports::entities::Gate;
 use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
 
@@ -153,8 +153,7 @@ impl Switch {
     /// Opens the gates of whatever is active.
     async fn open_active(&self, fence: Fence) -> Result<(), StageError> {
         let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(()) };
-        let ids: Vec<GenerationId> = pointer.generations.keys().filter_map(|e| pointer.generation(e)).collect();
-        Ok(self.admin.set_gates(&ids, Gate::Open, fence).await?)
+        Ok(self.admin.set_gates(&pointer.generation_ids(), Gate::Open, fence).await?)
     }
 
     /// Puts the gates right after a mover that died, if there was one. For upkeep.
@@ -197,7 +196,8 @@ impl Switch {
         target: &Manifest,
     ) -> Result<Vec<crate::domain::Generation>, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let own = target.generation_ids().filter(|id| pointer.generations.get(&id.entity) != Some(&id.number));
+        let mut own = target.generation_ids();
+        own.retain(|id| pointer.generations.get(&id.entity) != Some(&id.number));
         Ok(ledger::generations(self.ledger.as_ref(), own).await?)
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::try_join_all;
 use serde_json::Value as Json;
 
@@ -94,10 +95,13 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
         let changes = changes_of(&job, entity, reading, &mut applied, &mut fates);
         if !changes.is_empty() {
             let (writer, slot) = (job.writer, job.key.0.as_str());
-            merges.push(async move {
-                let merged = entities.merge(&generation.id, writer, slot, &changes).await?;
-                Ok::<_, StageError>((entity.name.clone(), merged))
-            });
+            merges.push(
+                async move {
+                    let merged = entities.merge(&generation.id, writer, slot, &changes).await?;
+                    Ok::<_, StageError>((entity.name.clone(), merged))
+                }
+                .boxed(),
+            );
         }
     }
     for (name, merged) in try_join_all(merges).await? {

@@ -44,8 +44,7 @@ impl Transform {
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let ids = pointer.generations.keys().filter_map(|entity| pointer.generation(entity));
-        let mut generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
         let job = Job { key, raw, generations: &generations, writer: Writer::Live, run, now: self.clock.now() };
         apply(&self.systems, self.entities.as_ref(), job).await
@@ -80,14 +79,13 @@ impl Transform {
         let loaded = self.systems.get(config).await?;
         let Some(webhook) = &loaded.source(&source.name)?.webhook else { return Ok(()) };
         let body = serde_json::from_slice(&raw.body).unwrap_or(serde_json::Value::Null);
-        let syncs = webhook.on.iter().filter(|rule| rule.applies(&body)).filter_map(|rule| match rule.action {
-            Action::Sync { mode } => Some(Outgoing::now(Message::Sync {
-                source: source.clone(),
-                mode,
-                cause: format!("webhook {}", key.0.rsplit('/').next().unwrap_or_default()),
-            })),
-            Action::Upsert { .. } | Action::Delete { .. } => None,
-        });
-        Ok(send_all(self.queue.as_ref(), syncs.collect()).await?)
+        let mut syncs = Vec::new();
+        for rule in webhook.on.iter().filter(|rule| rule.applies(&body)) {
+            if let Action::Sync { mode } = rule.action {
+                let cause = format!("webhook {}", key.0.rsplit('/').next().unwrap_or_default());
+                syncs.push(Outgoing::now(Message::Sync { source: source.clone(), mode, cause }));
+            }
+        }
+        Ok(send_all(self.queue.as_ref(), syncs).await?)
     }
 }

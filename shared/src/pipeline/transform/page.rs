@@ -68,7 +68,8 @@ impl Transform {
     async fn built_by(&self, run: &Run, source: &SourceId) -> Result<Vec<Generation>, StageError> {
         let Some(version) = run.builds else { return Ok(Vec::new()) };
         let manifest = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
-        let own = manifest.generation_ids().filter(|id| id.number == version.0);
+        let mut own = manifest.generation_ids();
+        own.retain(|id| id.number == version.0);
         let mut generations = ledger::generations(self.ledger.as_ref(), own).await?;
         generations.retain(|g| g.source == *source);
         Ok(generations)

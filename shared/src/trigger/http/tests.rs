@@ -5,7 +5,11 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::domain::Secret;
-use crate::pipeline::fakes::{FixedClock, MemoryEntities, MemoryLedger, ready};
+use crate::pipeline::fakes::{
+    Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, ready,
+};
+use crate::ports::connector::ConnectorConfig;
+use crate::ports::{Connector, ConnectorError, Connectors};
 use crate::trigger::callers::StaticTokens;
 
 /// Caller, method, path, query, body.
@@ -96,15 +100,15 @@ impl World {
 }
 
 #[test]
-fn a_hook_gets_its_path_decoded_its_headers_all_and_its_body_byte_for_byte() {
+fn a_hook_gets_its_path_and_headers_all_and_its_body_byte_for_byte() {
     let world = world();
-    let mut sent = event(&Method::POST, "/hooks/in/bl%C3%BCe");
+    let mut sent = event(&Method::POST, "/hooks/in/blüe%41");
     sent.body = Some(STANDARD.encode(b"\x00\xff{}"));
     sent.is_base64_encoded = true;
     let sent = with(with(with(sent, "x-tag", "a"), "x-tag", "b"), "x-one", "1");
     assert_eq!(world.send(sent).status_code, 202);
     let seen = world.seen.hooks.lock().unwrap();
-    assert_eq!(seen[0].path, "in/blüe");
+    assert_eq!(seen[0].path, "in/blüe%41", "the gateway has decoded it already");
     assert_eq!(&seen[0].body[..], b"\x00\xff{}");
     let mut headers = seen[0].headers.clone();
     headers.sort();
@@ -194,7 +198,7 @@ fn a_reader_may_not_administer() {
 #[test]
 fn admin_gets_what_was_asked_and_by_whom_and_may_answer_with_bytes() {
     let world = world();
-    let mut sent = with(event(&Method::PUT, "/admin/pause/a%20b?why=a+b%26c"), "authorization", "Bearer rules");
+    let mut sent = with(event(&Method::PUT, "/admin/pause/a b?why=a+b%26c"), "authorization", "Bearer rules");
     sent.body = Some("{}".to_owned());
     let answer = world.send(sent);
     assert_eq!((answer.is_base64_encoded, answer.body), (true, Some(Body::Binary(vec![0xff, 0]))));
@@ -238,6 +242,31 @@ fn health_tells_whether_the_ledger_answers() {
 fn a_panic_is_an_answer_too() {
     let world = world();
     assert_eq!(world.code(event(&Method::POST, "/hooks/panics")), (500, "TEAL-S016".into()));
+}
+
+#[test]
+fn a_delivery_that_comes_before_any_configuration_has_to_come_again() {
+    struct NoConnectors;
+    impl Connectors for NoConnectors {
+        fn compile(&self, _: &str, _: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
+            panic!("there is no configuration to compile")
+        }
+    }
+    let world = world();
+    let (blobs, secrets) = (Arc::new(MemoryBlobs::default()), Arc::new(FixedSecrets::default()));
+    let systems = Systems::new(world.ledger.clone(), blobs.clone(), secrets.clone(), Arc::new(NoConnectors));
+    let webhook = Webhook {
+        blobs: blobs.clone(),
+        queue: Arc::new(MemoryQueue::default()),
+        secrets,
+        clock: Arc::new(FixedClock::default()),
+        entropy: Arc::new(Counting::default()),
+    };
+    let hooks = CurrentHooks { webhook, systems: Arc::new(systems) };
+    let world = World { http: Http { hooks: Some(Arc::new(hooks)), ..world.http }, ..world };
+    let sent = || event(&Method::POST, "/hooks/blue");
+    assert_eq!(world.code(sent()), (503, "TEAL-S011".into()));
+    assert_eq!(world.send(sent()).headers["retry-after"], "30");
 }
 
 #[test]

@@ -168,13 +168,12 @@ impl Generation {
         counted
     }
 
-    /// Joins what is known against an owner's rows, and counts the visible ones that go.
+    /// Joins what is known against an owner's rows, and counts the visible ones that go. A row that another
+    /// record took over since stays as it is and so counts on neither side.
     fn speak_against(&mut self, owner: &Key, absence: Absence) -> u64 {
         let visible_rows = |generation: &Self| {
             let made = generation.made_by.get(owner).into_iter().flatten();
-            made.filter_map(|key| generation.upserts.get(key))
-                .filter(|upsert| upsert.owner == *owner && generation.shows(upsert))
-                .count() as u64
+            made.filter_map(|key| generation.upserts.get(key)).filter(|upsert| generation.shows(upsert)).count() as u64
         };
         let before = visible_rows(self);
         let known = self.absences.entry(owner.clone()).or_default();

@@ -1,7 +1,7 @@
 //! The model of the entities port: `domain::order` read aloud.
 //!
 //! Owns the three roles over one map of generations. What a generation is and how it merges is in
-//! [`generation`]; here are the doors: which writer may pass, and which generation can be read.
+//! `generation`; here are the doors: which writer may pass, and which generation can be read.
 //!
 //! Always holds: nothing is derived ahead of time. Whether a row is visible, how many are and what their
 //! hashes sum to is computed from the registers whenever somebody asks.

@@ -1,8 +1,8 @@
 //! The entities' contract. Judged in two ways: sentence by sentence, and against the model in `memory`.
 //!
-//! Owns the harness and the list of guarantees; they are in [`merging`] (what a change does), [`gates`]
-//! (who may write, and how generations come and go), [`reading`] and [`model`] (random changes). Counting
-//! against the generation that readers have now is the suite in [`base`]: an adapter may leave it out.
+//! Owns the harness and the list of guarantees; they are in `merging` (what a change does), `gates`
+//! (who may write, and how generations come and go), `reading` and `model` (random changes). Counting
+//! against the generation that readers have now is the suite in `base`: an adapter may leave it out.
 
 mod base;
 mod fixtures;

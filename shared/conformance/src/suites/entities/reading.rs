@@ -142,6 +142,7 @@ pub async fn a_listing_can_be_cut_and_continued(harness: &dyn EntitiesHarness) {
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             seen.extend(page);
+            assert!(seen.len() <= rows.len(), "the listing does not end");
         }
         assert_eq!(seen, rows, "pages of {limit}");
     }
@@ -233,6 +234,7 @@ pub async fn filters_and_pages_go_together(harness: &dyn EntitiesHarness) {
         assert!(page.len() == 4 || last.key == Key::int(28), "a page is full while there are rows");
         after = Some(last.key.clone());
         seen.extend(page.into_iter().map(|row| row.key));
+        assert!(seen.len() <= rows.len(), "the listing does not end");
     }
     assert_eq!(seen, keys(&[4, 7, 10, 13, 16, 19, 22, 25, 28]));
 }
@@ -281,6 +283,7 @@ pub async fn dangling_values_are_found_in_slices(harness: &dyn EntitiesHarness) 
         loop {
             let slice = store.dangling(&id, "boss", &id, after.as_ref(), limit).await.unwrap();
             assert!(slice.looked_at <= limit);
+            assert!(slice.looked_at == limit || slice.next.is_none(), "a slice that falls short is the last");
             looked_at += slice.looked_at;
             found.extend(slice.found);
             match slice.next {

@@ -107,7 +107,7 @@ fn operator(compare: Compare) -> &'static str {
     }
 }
 
-/// `None` when no row can fit: nulls fit no filter, and values of other types don't compare.
+/// `None` when no row can fit: nulls and JSON fit no filter, and values of other types don't compare.
 fn filter_value(plan: &Plan, filter: &Filter) -> Result<Option<SqlValue>, Fault> {
     let kind = kind_of(plan, &filter.field)?;
     if !plan.schema.fields.iter().any(|field| field.index && field.name == filter.field) {
@@ -115,7 +115,7 @@ fn filter_value(plan: &Plan, filter: &Filter) -> Result<Option<SqlValue>, Fault>
         return Err(permanent(what));
     }
     Ok(match (kind, &filter.value) {
-        (_, Value::Null) => None,
+        (_, Value::Null) | (FieldType::Json, _) => None,
         // SQLite compares the two kinds of number by value.
         (FieldType::Number | FieldType::Integer, Value::Int(value)) => Some(SqlValue::Integer(*value)),
         (FieldType::Integer, Value::Float(value)) => Some(SqlValue::Real(*value)),

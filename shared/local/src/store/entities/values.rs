@@ -3,7 +3,8 @@
 //! Always holds: what is read is what was written. A value that its column would change on the way (text
 //! in an integer, a number that is none) is refused rather than stored as something else.
 //!
-//! A `json` field is JSON text; a scalar in it comes back as the scalar's own variant, as `Value` says.
+//! A `json` field is JSON text and comes back as `Value::Json`, also where it is a bare text or number; its
+//! null is `Value::Null`, as everywhere.
 
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use teal::domain::{FieldType, Value};
@@ -12,7 +13,7 @@ use teal::domain::{FieldType, Value};
 pub fn to_sql(kind: FieldType, value: &Value) -> Option<SqlValue> {
     Some(match (kind, value) {
         (_, Value::Null) => SqlValue::Null,
-        (FieldType::Json, value) => SqlValue::Text(value.to_json().to_string()),
+        (FieldType::Json, Value::Json(json)) => SqlValue::Text(json.to_string()),
         (FieldType::Boolean, Value::Bool(value)) => SqlValue::Integer(i64::from(*value)),
         (FieldType::Integer, Value::Int(value)) => SqlValue::Integer(*value),
         (FieldType::Number, Value::Float(value)) if !value.is_nan() => SqlValue::Real(*value),
@@ -25,16 +26,7 @@ pub fn to_sql(kind: FieldType, value: &Value) -> Option<SqlValue> {
 pub fn from_sql(kind: FieldType, value: ValueRef<'_>) -> Option<Value> {
     Some(match (kind, value) {
         (_, ValueRef::Null) => Value::Null,
-        (FieldType::Json, ValueRef::Text(text)) => match serde_json::from_slice(text).ok()? {
-            serde_json::Value::Null => Value::Null,
-            serde_json::Value::Bool(value) => Value::Bool(value),
-            serde_json::Value::String(text) => Value::Text(text),
-            serde_json::Value::Number(number) => match number.as_i64() {
-                Some(value) => Value::Int(value),
-                None => Value::Float(number.as_f64()?),
-            },
-            json => Value::Json(json),
-        },
+        (FieldType::Json, ValueRef::Text(text)) => Value::Json(serde_json::from_slice(text).ok()?),
         (FieldType::Boolean, ValueRef::Integer(value)) => Value::Bool(value != 0),
         (FieldType::Integer, ValueRef::Integer(value)) => Value::Int(value),
         (FieldType::Number, ValueRef::Real(value)) => Value::Float(value),

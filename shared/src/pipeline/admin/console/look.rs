@@ -34,8 +34,7 @@ impl Console {
         let loaded = self.admin.systems.current().await?;
         let pointer = ledger::pointer(ledger).await?.ok_or(StageError::NoConfig)?;
         let mut entities = Map::new();
-        let shown: Vec<GenerationId> = pointer.generations.keys().filter_map(|e| pointer.generation(e)).collect();
-        for id in shown {
+        for id in pointer.generation_ids() {
             let rows = match self.admin.reader.head(&id).await {
                 Ok(head) => Some(head.rows),
                 Err(EntitiesError::NoGeneration(_)) => None,
@@ -278,7 +277,7 @@ impl Console {
         let mut after = after.transpose()?;
         let mut lines = Vec::new();
         let mut next = Json::Null;
-        let mut ids: Vec<GenerationId> = manifest.generation_ids().collect();
+        let mut ids: Vec<GenerationId> = manifest.generation_ids();
         ids.retain(|id| start.as_deref().is_none_or(|start| id.entity.as_str() >= start));
         for id in ids {
             let room = EXPORT_PAGE - lines.len();

@@ -1,0 +1,399 @@
+//! A whole Teal in one process: the stages over the local adapters, fed by the local host.
+//!
+//! Owns putting things together, and what runs when. Owns no rule of any stage.
+//!
+//! What lies in the data directory:
+//!
+//! ```text
+//! teal.lock   who works on it, and where that one answers
+//! teal.db     entities and ledger; open it with any SQLite shell
+//! inbox.db    queues and small raw objects
+//! blobs/      large raw objects
+//! secrets/    a file a secret, unless the environment has it
+//! token       what callers of the local API show
+//! ```
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use teal::config::schedule::Schedule;
+use teal::config::{Bundle, System};
+use teal::domain::{Message, Millis, Mode, QueueName, Secret, SourceId};
+use teal::pipeline::admin::{Admin, Deployed};
+use teal::pipeline::api::AdminApi;
+use teal::pipeline::caller::{Caller, Role};
+use teal::pipeline::poll::{Budget, Poll};
+use teal::pipeline::serve::Serve;
+use teal::pipeline::switch::Switch;
+use teal::pipeline::transform::Transform;
+use teal::pipeline::upkeep::Upkeep;
+use teal::pipeline::webhook::Webhook;
+use teal::pipeline::{StageError, Systems};
+use teal::ports::queue::{Outgoing, send_all};
+use teal::ports::{
+    BlobAdmin, BlobReader, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy, Fault,
+    Ledger, LedgerReader, QueueSender, Secrets, Upstream,
+};
+use teal::trigger::callers::StaticTokens;
+use teal::trigger::http::{CurrentHooks, Http};
+use teal::trigger::queues;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::blobs::LocalBlobs;
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
+use crate::host::queues::{WorkerSettings, Workers};
+use crate::host::scheduler::{Entry, Scheduler};
+use crate::host::stop::Stop;
+use crate::inbox::{Inbox, InboxOptions, Queue};
+use crate::lock::{DataLock, LockError};
+use crate::secrets::LocalSecrets;
+use crate::store::{StoreOptions, TealDb};
+use crate::upstream::HttpUpstream;
+
+/// How long one call of a stage works before it queues its own continuation, as in Lambda.
+const CALL: Duration = Duration::from_secs(60);
+/// How often upkeep looks after things.
+const UPKEEP: Duration = Duration::from_secs(60);
+/// Attempts at a message before it is put aside. With the rests in between, longer than any lease lasts.
+const MAX_RECEIVE: u32 = 10;
+
+/// What may differ between a real Teal and one under test.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    pub dir: PathBuf,
+    pub store: StoreOptions,
+    pub inbox: InboxOptions,
+    /// Batches of pages and changes that are applied at the same time.
+    pub transformers: usize,
+}
+
+impl LocalOptions {
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            store: StoreOptions::default(),
+            inbox: InboxOptions { max_receive: MAX_RECEIVE, ..InboxOptions::default() },
+            transformers: 4,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    #[error("can't write '{}'", .path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+/// The open data directory with every stage over it. Ours alone until it is dropped.
+pub struct Local {
+    pub ledger: Arc<dyn Ledger>,
+    pub reader: Arc<dyn EntityReader>,
+    pub queue: Arc<Queue>,
+    pub clock: Arc<dyn Clock>,
+    pub systems: Arc<Systems>,
+    pub poll: Arc<Poll>,
+    pub transform: Arc<Transform>,
+    pub switch: Arc<Switch>,
+    pub admin: Arc<Admin>,
+    pub upkeep: Arc<Upkeep>,
+    serve: Arc<Serve>,
+    hooks: Arc<CurrentHooks>,
+    entropy: Arc<dyn Entropy>,
+    token: Secret,
+    options: LocalOptions,
+    lock: DataLock,
+}
+
+impl Local {
+    pub fn open(options: LocalOptions, connectors: Arc<dyn Connectors>) -> Result<Self, LocalError> {
+        let lock = DataLock::take(&options.dir)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let store = TealDb::open(options.dir.join("teal.db"), options.store)?;
+        let inbox = Inbox::open(&options.dir, clock.clone(), options.inbox)?;
+        let queue = inbox.queue();
+        let sender: Arc<dyn QueueSender> = queue.clone();
+        let blobs = Arc::new(LocalBlobs::open(&options.dir, inbox)?);
+        let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(options.dir.join("secrets")));
+        let upstream: Arc<dyn Upstream> = Arc::new(HttpUpstream::new()?);
+        let ledger: Arc<dyn Ledger> = store.clone();
+        let ledger_reader: Arc<dyn LedgerReader> = store.clone();
+        let entity_admin: Arc<dyn EntityAdmin> = store.clone();
+        let entity_writer: Arc<dyn EntityWriter> = store.clone();
+        let reader: Arc<dyn EntityReader> = store;
+        let blob_reader: Arc<dyn BlobReader> = blobs.clone();
+        let blob_writer: Arc<dyn BlobWriter> = blobs.clone();
+        let blob_admin: Arc<dyn BlobAdmin> = blobs;
+        let systems = Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
+        let switch = Arc::new(Switch {
+            ledger: ledger.clone(),
+            admin: entity_admin.clone(),
+            writer: entity_writer.clone(),
+            reader: reader.clone(),
+            blobs: blob_reader.clone(),
+            queue: sender.clone(),
+            systems: systems.clone(),
+            clock: clock.clone(),
+        });
+        let webhook = Webhook {
+            blobs: blob_writer.clone(),
+            queue: sender.clone(),
+            secrets,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let token = token(&options.dir.join("token"), entropy.as_ref())?;
+        Ok(Self {
+            poll: Arc::new(Poll {
+                ledger: ledger.clone(),
+                entities: entity_admin.clone(),
+                blobs: blob_writer.clone(),
+                queue: sender.clone(),
+                upstream,
+                systems: systems.clone(),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            }),
+            transform: Arc::new(Transform {
+                ledger: ledger.clone(),
+                entities: entity_writer,
+                blobs: blob_reader.clone(),
+                queue: sender.clone(),
+                systems: systems.clone(),
+                clock: clock.clone(),
+            }),
+            admin: Arc::new(Admin {
+                ledger: ledger.clone(),
+                entities: entity_admin.clone(),
+                reader: reader.clone(),
+                blobs: blob_writer,
+                queue: sender.clone(),
+                systems: systems.clone(),
+                clock: clock.clone(),
+            }),
+            upkeep: Arc::new(Upkeep {
+                ledger: ledger.clone(),
+                entities: entity_admin,
+                blobs: blob_reader,
+                blob_admin,
+                queue: sender,
+                systems: systems.clone(),
+                switch: switch.clone(),
+                clock: clock.clone(),
+            }),
+            serve: Arc::new(Serve { entities: reader.clone(), ledger: ledger_reader, clock: clock.clone() }),
+            hooks: Arc::new(CurrentHooks { webhook, systems: systems.clone() }),
+            ledger,
+            reader,
+            queue,
+            clock,
+            systems,
+            switch,
+            entropy,
+            token,
+            options,
+            lock,
+        })
+    }
+
+    /// Puts a configuration into force.
+    pub async fn deploy(&self, bundle: &Bundle) -> Result<Deployed, StageError> {
+        self.admin.deploy(bundle).await
+    }
+
+    /// What callers of the local API show.
+    #[must_use]
+    pub fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    /// Starts the workers and upkeep, and the system's schedules if they are wanted, until `stop`. Whatever
+    /// an earlier process left behind goes on.
+    pub async fn start(&self, stop: &Stop, schedules: bool) -> Result<Running, StageError> {
+        let spent = Arc::new(AtomicBool::new(false));
+        self.upkeep.round(true, &self.budget(&spent)).await?;
+        let mut tasks = JoinSet::new();
+        let flag = spent.clone();
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            stopped.stopped().await;
+            flag.store(true, Ordering::Relaxed);
+        });
+        let settings = WorkerSettings { workers: 1, batch: 1, ..WorkerSettings::default() };
+        let workers = |name, settings| (self.queue.clone(), name, self.clock.clone(), settings, stop);
+        let mut all = Vec::new();
+
+        let (queue, name, clock, at_once, stop_) = workers(QueueName::Poll, WorkerSettings { workers: 4, ..settings });
+        let (poll, budget) = (self.poll.clone(), self.budgets(&spent));
+        all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
+            let (poll, budget) = (poll.clone(), budget());
+            async move { queues::poll(poll, event, &budget).await }
+        }));
+
+        let settings_of_transform =
+            WorkerSettings { workers: self.options.transformers, batch: 10, ..WorkerSettings::default() };
+        let (queue, name, clock, at_once, stop_) = workers(QueueName::Transform, settings_of_transform);
+        let transform = self.transform.clone();
+        all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
+            queues::transform(transform.clone(), event)
+        }));
+
+        let (queue, name, clock, at_once, stop_) = workers(QueueName::Switch, settings);
+        let (switch, budget) = (self.switch.clone(), self.budgets(&spent));
+        all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
+            let (switch, budget) = (switch.clone(), budget());
+            async move { queues::switch(switch, event, &budget).await }
+        }));
+
+        let mut entries = vec![self.upkeep_entry(&spent)];
+        if schedules {
+            entries.extend(self.schedule_entries(&self.systems.current().await?.system));
+        }
+        let scheduler = Scheduler::start(entries, &self.clock, stop);
+        Ok(Running { workers: all, scheduler, tasks })
+    }
+
+    /// Answers HTTP until `stop`. With `open`, everybody may read.
+    pub async fn serve(
+        &mut self,
+        listener: TcpListener,
+        console: Option<Arc<dyn AdminApi>>,
+        open: bool,
+        stop: Stop,
+    ) -> Result<impl Future<Output = std::io::Result<()>> + Send + use<>, LocalError> {
+        if let Ok(address) = listener.local_addr() {
+            self.lock.serving(address)?;
+        }
+        let http = Arc::new(self.http(console, open));
+        Ok(crate::host::http::serve(listener, self.clock.clone(), self.entropy.clone(), stop, move |event| {
+            let http = http.clone();
+            async move { http.handle(event).await }
+        }))
+    }
+
+    fn http(&self, admin: Option<Arc<dyn AdminApi>>, open: bool) -> Http {
+        let owner = Caller::new("token file", [Role::Admin]);
+        Http {
+            hooks: Some(self.hooks.clone()),
+            serve: Some(self.serve.clone()),
+            admin,
+            callers: Arc::new(StaticTokens::new([(self.token.clone(), owner)])),
+            open,
+        }
+    }
+
+    fn budget(&self, spent: &Arc<AtomicBool>) -> Budget {
+        Budget { deadline: Some(self.clock.now().plus(CALL)), stop: spent.clone() }
+    }
+
+    /// A new budget for every call.
+    fn budgets(&self, spent: &Arc<AtomicBool>) -> impl Fn() -> Budget + Send + Sync + use<> {
+        let (clock, spent) = (self.clock.clone(), spent.clone());
+        move || Budget { deadline: Some(clock.now().plus(CALL)), stop: spent.clone() }
+    }
+
+    fn upkeep_entry(&self, spent: &Arc<AtomicBool>) -> Entry {
+        let (upkeep, budget) = (self.upkeep.clone(), Arc::new(self.budgets(spent)));
+        Entry {
+            name: "upkeep".into(),
+            since: None,
+            next: Box::new(|after| Some(after.plus(UPKEEP))),
+            action: Box::new(move |_| {
+                let (upkeep, budget) = (upkeep.clone(), budget.clone());
+                async move {
+                    if let Err(error) = upkeep.round(false, &budget()).await {
+                        tracing::warn!(%error, "upkeep could not finish its round");
+                    }
+                }
+                .boxed()
+            }),
+        }
+    }
+
+    fn schedule_entries(&self, system: &System) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for source in system.sources.values() {
+            for (mode, schedule) in [(Mode::Full, &source.full), (Mode::Incremental, &source.incremental)] {
+                if let Some(schedule) = schedule {
+                    entries.push(self.schedule_entry(SourceId::new(source.name.as_str()), mode, schedule.clone()));
+                }
+            }
+        }
+        entries
+    }
+
+    fn schedule_entry(&self, source: SourceId, mode: Mode, schedule: Schedule) -> Entry {
+        let queue = self.queue.clone();
+        Entry {
+            name: format!("{} {mode}", source.name),
+            since: None,
+            next: Box::new(move |after: Millis| schedule.next_after(after)),
+            action: Box::new(move |_| {
+                let message = Message::Sync { source: source.clone(), mode, cause: "schedule".into() };
+                let queue = queue.clone();
+                async move {
+                    if let Err(error) = send_all(queue.as_ref(), vec![Outgoing::now(message)]).await {
+                        tracing::warn!(%error, "a scheduled sync could not be queued");
+                    }
+                }
+                .boxed()
+            }),
+        }
+    }
+}
+
+/// Everything that [`Local::start`] started.
+#[must_use = "the workers end when this is dropped"]
+pub struct Running {
+    workers: Vec<Workers>,
+    scheduler: Scheduler,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Returns when all have stopped, done with what was at hand.
+    pub async fn finished(mut self) {
+        for workers in self.workers {
+            workers.finished().await;
+        }
+        self.scheduler.finished().await;
+        self.tasks.abort_all();
+    }
+}
+
+/// The token of this directory, made at first use and readable by its owner only.
+fn token(path: &Path, entropy: &dyn Entropy) -> Result<Secret, LocalError> {
+    let failed = |error| LocalError::Io { path: path.to_owned(), error };
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text.trim())),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let text = format!("teal_{:016x}{:016x}", entropy.next(), entropy.next());
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(format!("{text}\n").as_bytes()).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    Ok(Secret::new(text))
+}
