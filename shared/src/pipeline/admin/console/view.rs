@@ -1,6 +1,5 @@
 //! How things look in answers: times in RFC 3339, sources by name, words instead of tagged enums.
 
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::domain::{Account, Millis, Reject, Run, RunState, SourceId};
@@ -8,14 +7,6 @@ use crate::pipeline::admin::VersionInfo;
 
 pub(super) fn time(at: Option<Millis>) -> Json {
     at.map_or(Json::Null, |at| at.to_string().into())
-}
-
-/// The name under which a unit variant is serialized.
-pub(super) fn word(value: &impl Serialize) -> String {
-    match json!(value) {
-        Json::String(word) => word,
-        other => other.to_string(),
-    }
 }
 
 /// Plain where a source has no accounts.
