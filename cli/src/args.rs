@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const EPILOGUE: &str = "\
@@ -170,7 +171,10 @@ pub enum RunsCommand {
         limit: usize,
     },
     /// One run with everything that is known of it
-    Show { id: String },
+    Show {
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,6 +189,7 @@ pub enum RejectsCommand {
     /// One reject with its record as the source sent it
     Show {
         /// The id that the list shows, or an unambiguous start of it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Apply the raw of rejects again, after the mapping was corrected
@@ -273,11 +278,18 @@ mod tests {
             "teal sync --force --no-switch",
             "teal rebuild --force",
             "teal versions --examples 3",
+            "teal runs show",
             "teal dance",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
         assert_eq!(parse("teal sync --full --incremental").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn an_empty_id_is_no_id() {
+        assert!(Cli::try_parse_from(["teal", "runs", "show", ""]).is_err());
+        assert!(Cli::try_parse_from(["teal", "rejects", "show", ""]).is_err());
     }
 
     #[test]

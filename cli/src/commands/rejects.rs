@@ -59,6 +59,10 @@ async fn replay(cx: &Context, filter: &RejectFilter, session: &Session, stop: &S
     shown["rejects"] = left.into();
     cx.output.result(&shown, || {
         let sent = counted(count(&sent["raw_objects"]), "raw object");
-        format!("{sent} applied again; {} left", counted(left, "reject"))
+        let hint = match left {
+            0 => "",
+            _ => "\na version keeps the mapping that it was built with; `teal rebuild` applies a corrected one",
+        };
+        format!("{sent} applied again; {} left{hint}", counted(left, "reject"))
     })
 }

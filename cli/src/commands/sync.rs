@@ -88,7 +88,7 @@ async fn start_and_follow(
         }
         how => {
             let id = text(&started["run"]).to_owned();
-            if how == "resumes" {
+            if how == "resumes" && session.client.get(&["runs", &id], &[]).await?["state"] != "waiting-quota" {
                 cx.output.remark(&format!("{source}: going on with run {id}, which was cut off"));
             }
             id
@@ -129,10 +129,9 @@ async fn dry_run(cx: &Context, session: &Session, source: &str, stop: &Stop) -> 
     cx.output.result(&shown, || {
         let active = render::version(&run["active"]);
         format!(
-            "{}\n{}\ndry run: {} was dropped again, readers see {active} as before; only the raw pages of run {} stay",
+            "{}\n{}\ndry run: readers see {active} as before; only the history of run {} stays",
             render::diff::diff(&diff, &cx.output),
-            render::run::summary(&run),
-            render::version(built),
+            render::run::summary(&shown),
             text(&run["id"]),
         )
     })?;

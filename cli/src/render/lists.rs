@@ -51,9 +51,8 @@ pub fn rejects(rejects: &Json) -> String {
     for reject in items(&rejects["rejects"]) {
         let entity = reject["entity"].as_str().unwrap_or(text(&reject["stream"]));
         let key = reject["key"].as_str().map(|key| format!(" {key}")).unwrap_or_default();
-        let field = reject["field"].as_str().map(|field| format!(" {field}:")).unwrap_or_default();
         let message = cut(text(&reject["message"]), 160);
-        lines.push(format!("{} {entity}{key}:{field} {message}", text(&reject["code"])));
+        lines.push(format!("{} {entity}{key}: {message}", text(&reject["code"])));
         lines.push(format!("  {}", text(&reject["id"])));
     }
     if lines.is_empty() {
@@ -129,7 +128,7 @@ r1   rebuild    2030-01-01 00:00:00Z  fetching           0  cli ada";
     fn one() -> Json {
         json!({
             "id": "raw/-/-/blue/hook/7#talents#000000#0", "code": "TEAL-R003", "field": "name",
-            "message": "expected a string, found 7", "source": "blue", "stream": "talents", "entity": "talents",
+            "message": "field 'name': found 7; expected a string", "source": "blue", "stream": "talents", "entity": "talents",
             "key": "4", "record": 0, "raw": "raw/-/-/blue/hook/7", "run": null, "at": "2030-01-01T00:00:00.000Z",
         })
     }
@@ -137,7 +136,7 @@ r1   rebuild    2030-01-01 00:00:00Z  fetching           0  cli ada";
     #[test]
     fn a_reject_names_its_row_its_field_and_its_id() {
         let expected = "\
-TEAL-R003 talents 4: name: expected a string, found 7
+TEAL-R003 talents 4: field 'name': found 7; expected a string
   raw/-/-/blue/hook/7#talents#000000#0
 there are more; narrow it down, or raise --limit";
         assert_eq!(rejects(&json!({ "rejects": [one()], "more": true })), expected);

@@ -106,7 +106,12 @@ pub fn next(run: &Json) -> String {
             let built = version(&run["builds"]);
             format!("{built} is ready beside {active}; `teal switch {built}` makes it active")
         }
-        (Some("complete" | "complete-empty"), state) => format!("{} is {state}", version(&run["builds"])),
+        (Some("complete" | "complete-empty"), "previous") => {
+            format!("{} was active and is kept for rollback, {active} is active", version(&run["builds"]))
+        }
+        (Some("complete" | "complete-empty"), state) => {
+            format!("{} is {state}, {active} is active", version(&run["builds"]))
+        }
         (Some(_), _) if items(&run["verdict"]["blocked"]).is_empty() => {
             let why = reason.unwrap_or("no reason was given");
             if run["builds"].is_null() {

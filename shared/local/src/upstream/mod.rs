@@ -2,8 +2,8 @@
 //!
 //! Owns the one HTTP client of the process. Always holds:
 //!
-//! - One call is one request, but for redirects within the same origin. Nothing is retried, and no header
-//!   ever reaches another origin: such a redirect is the answer.
+//! - One call is one request, because one permit is: nothing is retried, and a redirect is the answer, so no
+//!   header ever reaches another origin.
 //! - No more than `max_body` bytes of a body are kept, however small it was when compressed.
 //! - A fault names the host and nothing else of the request: paths, queries and headers may hold secrets.
 
@@ -17,9 +17,6 @@ use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Request, Response};
 use teal::ports::{Fault, Upstream};
 
-/// Redirects within one origin that are followed for one request.
-const MAX_REDIRECTS: usize = 5;
-
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     client: Client,
@@ -31,12 +28,7 @@ impl HttpUpstream {
         install_tls();
         let client = Client::builder()
             .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(|attempt| match attempt.previous().first() {
-                Some(first) if same_origin(first, attempt.url()) && attempt.previous().len() <= MAX_REDIRECTS => {
-                    attempt.follow()
-                }
-                _ => attempt.stop(),
-            }))
+            .redirect(Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
             .build()
@@ -54,12 +46,6 @@ pub fn install_tls() {
     INSTALL.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-}
-
-fn same_origin(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
 }
 
 #[async_trait]

@@ -84,7 +84,7 @@ impl Poll {
                         let why = format!("stream '{stream}': {why}");
                         return self.fetched(at.run, Some((outcome, why))).await;
                     }
-                    Fetched::OutOfBudget => return self.continue_later(&at.run.value.id).await,
+                    Fetched::OutOfBudget => return self.continue_later(&at.run.value).await,
                 }
             }
         }
@@ -223,7 +223,7 @@ impl Poll {
         let until = self.clock.now().plus(LEASE);
         self.ledger
             .transact(vec![
-                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until),
+                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, at.worker),
                 ledger::put(
                     ledger::slot_key(&run.id, &at.source, stream, slot),
                     &Slot { raw: key },
@@ -252,7 +252,7 @@ impl Poll {
         run.reason = Some(why);
         self.ledger
             .transact(vec![
-                lease::renew(ledger::run_lease_key(&run), run.id.as_str(), run.fence, until.plus(LEASE)),
+                lease::renew(ledger::run_lease_key(&run), run.id.as_str(), run.fence, until.plus(LEASE), 0),
                 ledger::put(ledger::run_key(&run.id), &run, ledger::unchanged(Some(&at.run))),
             ])
             .await?;

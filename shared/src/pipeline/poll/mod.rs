@@ -19,7 +19,7 @@ pub(in crate::pipeline) use start::spec;
 pub use start::{Asked, Started};
 
 use super::error::StageError;
-use super::lease::{self, LEASE};
+use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
@@ -61,12 +61,15 @@ pub enum Polled {
     Continues,
     /// The source asked to wait; a continuation is queued.
     WaitsUntil(Millis),
+    /// Another call is at work on it, and goes on by itself.
+    Elsewhere,
 }
 
 /// Where the fetching of one run stands, while a call works on it.
 struct Progress {
     run: Stored<Run>,
     source: SourceId,
+    worker: u64,
 }
 
 impl Poll {
@@ -88,39 +91,54 @@ impl Poll {
             }
             RunState::WaitingQuota { .. } | RunState::Fetching => {}
         }
-        let run = self.take_over(run).await?;
+        let worker = self.entropy.next() | 1;
+        let Some(run) = self.take_over(run, worker).await? else { return Ok(Polled::Elsewhere) };
+        let (key, fence) = (ledger::run_lease_key(&run.value), run.value.fence);
+        let worked = self.work(run, worker, budget).await;
+        if worked.is_err() {
+            // The message comes again, and whoever gets it must be let in. If this fails, too, the lease runs out.
+            let until = self.clock.now().plus(LEASE);
+            let _ = self.ledger.transact(vec![lease::renew(key, id.as_str(), fence, until, 0)]).await;
+        }
+        worked
+    }
+
+    async fn work(&self, run: Stored<Run>, worker: u64, budget: &Budget) -> Result<Polled, StageError> {
         self.create_generations(&run.value).await?;
         self.send_missing(&run.value).await?;
         match run.value.mode {
             Mode::Full | Mode::Incremental => {
                 let source = run.value.sources.first().cloned().ok_or_else(|| {
-                    StageError::Impossible(format!("run '{id}' has no source; it was not written by Teal"))
+                    StageError::Impossible(format!("run '{}' has no source; it was not written by Teal", run.value.id))
                 })?;
-                self.fetch(Progress { run, source }, budget).await
+                self.fetch(Progress { run, source, worker }, budget).await
             }
-            Mode::Rebuild => self.adopt(run, budget).await,
+            Mode::Rebuild => self.adopt(run, worker, budget).await,
         }
     }
 
-    /// Raises the run's fence when the lease says that its last holder fell silent, so that whatever that
-    /// one still writes is refused; otherwise prolongs the lease.
-    async fn take_over(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
+    /// Lets this call work on the run, or `None` when another one does. When the lease says that the last one
+    /// fell silent, the run's fence is raised, so that whatever that one still writes is refused.
+    async fn take_over(&self, run: Stored<Run>, worker: u64) -> Result<Option<Stored<Run>>, StageError> {
         let key = ledger::run_lease_key(&run.value);
         let now = self.clock.now();
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        let holder = run.value.id.to_string();
         let mut next = run.value.clone();
         next.state = RunState::Fetching;
-        let mut writes = match seen.as_ref().map(|s| &s.value) {
-            Some(held) if held.is_held(now) && held.holder != run.value.id.as_str() => {
+        let mut writes = match seen.as_ref().filter(|s| s.value.is_held(now)).map(|s| &s.value) {
+            Some(held) if held.holder != holder => {
                 return Err(StageError::Busy(format!("{} has taken over", held.holder)));
             }
-            Some(held) if held.is_held(now) && held.fence == run.value.fence => {
-                vec![lease::renew(key, run.value.id.as_str(), run.value.fence, now.plus(LEASE))]
+            Some(held) if held.worker != 0 => return Ok(None),
+            Some(held) if held.fence == run.value.fence => {
+                let lease = Lease { until: now.plus(LEASE), worker, ..held.clone() };
+                vec![ledger::put_marked(key, &lease, held.fence.0, ledger::unchanged(seen.as_ref()))]
             }
             _ => {
                 let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
                 let (fence, writes) =
-                    lease::take(key, seen.as_ref(), numbers.as_ref(), run.value.id.to_string(), now.plus(LEASE));
+                    lease::take(key, seen.as_ref(), numbers.as_ref(), holder, now.plus(LEASE), worker);
                 next.fence = fence;
                 writes.into()
             }
@@ -130,7 +148,7 @@ impl Poll {
             writes.push(ledger::put(ledger::run_key(&next.id), &next, when));
         }
         self.ledger.transact(writes).await?;
-        ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))
+        Ok(Some(ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?))
     }
 
     /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
@@ -200,6 +218,7 @@ impl Poll {
             next.id.as_str(),
             next.fence,
             self.clock.now().plus(LEASE),
+            0,
         ));
         writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
         self.ledger.transact(writes).await?;
@@ -226,8 +245,12 @@ impl Poll {
         Ok(send_all(self.queue.as_ref(), vec![message]).await?)
     }
 
-    async fn continue_later(&self, id: &RunId) -> Result<Polled, StageError> {
-        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: id.clone() })]).await?;
+    /// Ends this call and lets the next one in.
+    async fn continue_later(&self, run: &Run) -> Result<Polled, StageError> {
+        let until = self.clock.now().plus(LEASE);
+        let lease = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
+        self.ledger.transact(vec![lease]).await?;
+        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: run.id.clone() })]).await?;
         Ok(Polled::Continues)
     }
 }

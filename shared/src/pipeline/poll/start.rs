@@ -78,7 +78,7 @@ impl Poll {
         };
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
         let lease = |numbers: Option<&Stored<Numbers>>| {
-            lease::take(key.clone(), seen.as_ref(), numbers, run.id.to_string(), now.plus(LEASE))
+            lease::take(key.clone(), seen.as_ref(), numbers, run.id.to_string(), now.plus(LEASE), 0)
         };
         let (fence, mut writes) = match mode {
             Mode::Incremental => {

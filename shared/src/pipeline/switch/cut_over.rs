@@ -79,7 +79,7 @@ impl Switch {
         };
         let mut writes = vec![
             ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(pointer.revision)),
-            lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE)),
+            lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE), 0),
             ledger::put(ledger::version_key(target.version), &next, Precondition::None),
             ledger::put(ledger::version_key(left.version), &left, ledger::unchanged(Some(&old))),
         ];

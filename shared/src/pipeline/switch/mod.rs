@@ -177,8 +177,7 @@ impl Switch {
         if seen.value.was_given_back() {
             return Ok(false);
         }
-        let fallen = Lease { until: crate::domain::Millis(1), ..seen.value.clone() };
-        self.ledger.transact(vec![ledger::put_marked(key, &fallen, seen.mark, ledger::unchanged(Some(&seen)))]).await?;
+        self.ledger.transact(vec![lease::expire(key, &seen)]).await?;
         self.repair().await
     }
 

@@ -46,8 +46,8 @@ impl Switch {
         fence: Fence,
         budget: &Budget,
     ) -> Result<Settled, StageError> {
-        if target.state == VersionState::Active {
-            // The one before us moved the pointer and died.
+        if target.state != VersionState::Building {
+            // The one before us moved the pointer and died; since then it may have moved on.
             self.open_active(fence).await?;
             self.end(run, None, Vec::new()).await?;
             return Ok(Settled::Moved);

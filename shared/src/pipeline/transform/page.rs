@@ -75,17 +75,21 @@ impl Transform {
         Ok(generations)
     }
 
-    /// Marks the page as applied and adds its counts, once, whatever is redelivered. Prolongs the run's lease:
-    /// a run that is being applied is not dead.
+    /// Marks the page as applied and adds its counts, once, whatever is redelivered. Once fetching is over this
+    /// prolongs the run's lease: a run that is being applied is not dead.
     async fn mark_done(&self, run: &Run, done: ItemKey, mut applied: Applied) -> Result<(), StageError> {
         applied.counts.pages = 1;
-        let until = self.clock.now().plus(LEASE);
+        let key = ledger::run_lease_key(run);
+        let lease = match run.state {
+            RunState::Fetched => lease::renew(key, run.id.as_str(), run.fence, self.clock.now().plus(LEASE), 0),
+            _ => ledger::fenced(key, run.fence),
+        };
         let result = self
             .ledger
             .transact(vec![
                 ledger::put(done.clone(), &true, Precondition::Absent),
                 Write::Add { key: ledger::counts_key(&run.id), numbers: applied.counts.to_counters() },
-                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until),
+                lease,
             ])
             .await;
         match result {

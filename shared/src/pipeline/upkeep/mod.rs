@@ -58,10 +58,16 @@ impl Upkeep {
         for (_, run) in ledger::read_all::<crate::domain::Run>(self.ledger.as_ref(), ledger::RUN, "").await? {
             let id = run.id.clone();
             let waits = matches!(run.state, RunState::WaitingQuota { until } if now < until);
-            let held = lease::read(self.ledger.as_ref(), &ledger::run_lease_key(&run)).await?;
-            let held = held.is_some_and(|l| l.value.is_held(now) && l.value.holder == id.as_str());
-            if run.state == RunState::Ended || (held && !alone) || (waits && !alone) {
+            if run.state == RunState::Ended || (waits && !alone) {
                 continue;
+            }
+            let key = ledger::run_lease_key(&run);
+            let lease = lease::read(self.ledger.as_ref(), &key).await?;
+            let held = lease.filter(|l| l.value.is_held(now) && l.value.holder == id.as_str());
+            match held {
+                Some(held) if alone && !waits => self.ledger.transact(vec![lease::expire(key, &held)]).await?,
+                Some(_) if !alone => continue,
+                _ => {}
             }
             let message = match run.state {
                 RunState::Settling => Message::Settle { run: run.id },
