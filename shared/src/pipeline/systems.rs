@@ -81,17 +81,7 @@ impl Systems {
         for source in system.sources.values() {
             let config = self.config_of(source, &mut lacks_secrets).await?;
             let connector = self.connectors.compile(&source.manifest, &config)?;
-            let streams = connector.streams();
-            for stream in system.streams(&source.name) {
-                if !streams.contains(&stream) {
-                    let have: Vec<&str> = streams.iter().map(|s| s.as_str()).collect();
-                    wrong.push(format!(
-                        "source '{}' has no stream '{stream}'; its connector has {}",
-                        source.name,
-                        have.join(", ")
-                    ));
-                }
-            }
+            wrong.extend(missing_streams(&system, source, connector.as_ref()));
             connectors.insert(source.name.clone(), connector);
         }
         if wrong.is_empty() { Ok(Loaded { system, connectors, lacks_secrets }) } else { Err(bad(wrong.join("\n"))) }
@@ -118,4 +108,17 @@ impl Systems {
         }
         Ok(())
     }
+}
+
+/// Streams that entities of a source are made from and that its connector does not have, in words.
+#[must_use]
+pub fn missing_streams(system: &System, source: &Source, connector: &dyn Connector) -> Vec<String> {
+    let have = connector.streams();
+    let missing = system.streams(&source.name).into_iter().filter(|stream| !have.contains(stream));
+    let names: Vec<&str> = have.iter().map(|stream| stream.as_str()).collect();
+    missing
+        .map(|stream| {
+            format!("source '{}' has no stream '{stream}'; its connector has {}", source.name, names.join(", "))
+        })
+        .collect()
 }

@@ -41,7 +41,7 @@ impl HttpUpstream {
 }
 
 /// TLS comes from rustls with ring; whoever installed a provider before us keeps theirs.
-fn install_tls() {
+pub fn install_tls() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -19,6 +19,7 @@
 
 mod catch_up;
 mod cut_over;
+mod drop;
 mod settle;
 mod verify;
 
