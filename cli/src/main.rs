@@ -20,7 +20,7 @@ use clap::Parser;
 use teal_local::lock::LockError;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command, Global, LogFormat};
+use crate::args::{Cli, Command, LogFormat};
 use crate::client::Refusal;
 use crate::commands::{Context, check, dev, export, look, moves, rebuild, rejects, sync};
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ use crate::session::{Missing, Place};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(&cli.global);
+    log(&cli);
     let cx = Context { place: Place::of(&cli.global), output: Output::new(&cli.global) };
     let result = match &cli.command {
         Command::Demo(args) => return demo::run(args).await.unwrap_or_else(|error| fail(&cx, &error)),
@@ -106,10 +106,13 @@ fn help(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     })
 }
 
-/// The log goes to stderr. Quiet unless asked for: results and progress are what people came for.
-fn log(global: &Global) {
+/// The log goes to stderr. Quiet unless asked for: results and progress are what people came for, and what is
+/// tried again is no news to them.
+fn log(cli: &Cli) {
+    let global = &cli.global;
     let level = match global.verbose {
-        0 => "error,teal=warn,teal_local=warn",
+        0 if matches!(cli.command, Command::Dev(_)) => "error,teal=warn,teal_local=warn",
+        0 => "error",
         1 => "warn,teal=info,teal_local=info",
         _ => "info,teal=debug,teal_local=debug,teal_connect=debug",
     };

@@ -67,10 +67,7 @@ impl Console {
         self.audit(ask.caller, format!("sync {name} ({mode})")).await?;
         let cut_off = if wanted.resume { self.unfinished(&source).await? } else { None };
         let started = match cut_off {
-            Some(run) => {
-                self.go_on(&run).await?;
-                Started::Resumes(run.id)
-            }
+            Some(run) => Started::Resumes(run.id),
             None => {
                 if !switch || wanted.force {
                     self.must_be_free(&source).await?;
@@ -96,15 +93,6 @@ impl Console {
         let Some(lease) = lease::read(self.ledger.as_ref(), &ledger::lease_key(source)).await? else { return Ok(None) };
         let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.value.holder)).await?;
         Ok(run.map(|run| run.value).filter(|run| run.state != RunState::Ended))
-    }
-
-    async fn go_on(&self, run: &Run) -> Result<(), StageError> {
-        let run_id = run.id.clone();
-        let message = match run.state {
-            RunState::Settling => Message::Settle { run: run_id },
-            _ => Message::Continue { run: run_id },
-        };
-        Ok(send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await?)
     }
 
     /// The note that a waiting sync leaves holds neither `switch` nor `force`, so such a one does not wait.

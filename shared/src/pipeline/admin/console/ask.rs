@@ -89,8 +89,8 @@ pub(super) struct SyncAsk {
     /// Whether a build that verifies becomes active by itself. Yes, if not said.
     pub switch: Option<bool>,
     pub force: bool,
-    /// Go on with a run of this source that was cut off, instead of waiting for it. Only for a caller that
-    /// knows that nobody is at work on it.
+    /// Join a run of this source that has not ended, instead of waiting for it. For a caller that knows that
+    /// it was cut off, and that upkeep has woken it.
     pub resume: bool,
 }
 

@@ -29,8 +29,6 @@ mod act;
 mod ask;
 mod look;
 mod problem;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use std::sync::Arc;
