@@ -25,8 +25,7 @@ fn complete() -> Json {
 
 #[test]
 fn the_last_line_says_what_was_read_what_changed_and_what_comes_next() {
-    let expected = "\
-  boards   new 0, changed 0, unchanged 20, deleted 0, rejected 0
+    let expected = "  boards   new 0, changed 0, unchanged 20, deleted 0, rejected 0
   talents  new 10, changed 3, unchanged 1,200, deleted 1, rejected 2, superseded 4
 blue full complete: read 1,234, new 10, changed 3, unchanged 1,220, deleted 1, rejected 2, superseded 4 \
 (14 requests, 13 pages); v3 is active, v2 kept for rollback";
