@@ -1,5 +1,7 @@
 //! The built command, as people and scripts use it: a configuration on disk, a source that answers, exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! The admin API over a system in memory: what people ask, what they get, what stays in the audit.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
