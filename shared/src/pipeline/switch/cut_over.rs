@@ -18,7 +18,7 @@ use crate::ports::{Precondition, Write};
 pub struct Moved {
     pub from: Version,
     pub to: Version,
-    /// Changes that were replayed while the gates were closed.
+    /// Changes that were replayed into the target, before and while the gates were closed.
     pub replayed: u64,
     /// Changes that `--as-was` left out.
     pub left_out: u64,
@@ -26,17 +26,23 @@ pub struct Moved {
     pub closed: Duration,
 }
 
+/// What of the change log the target gets.
+pub(super) enum Replay {
+    /// The rest, from these positions on; so many were replayed before.
+    Rest { from: Positions, replayed: u64 },
+    /// Nothing; so many are left out.
+    Nothing { left_out: u64 },
+}
+
 impl Switch {
-    /// Closes, replays the rest, moves, opens. `from` is where replaying goes on; `None` leaves the target
-    /// as it is. `also` goes into the transaction that moves the pointer.
+    /// Closes, replays the rest, moves, opens. `also` goes into the transaction that moves the pointer.
     pub(super) async fn cut_over(
         &self,
         target: &Manifest,
-        from: Option<Positions>,
+        replay: Replay,
         fence: Fence,
         who: &str,
         also: Vec<Write>,
-        left_out: u64,
     ) -> Result<Moved, StageError> {
         let pointer = ledger::stored_pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(pointer.value.version))
@@ -58,11 +64,14 @@ impl Switch {
         let began = self.clock.now();
         self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
         let mut next: Manifest = target.clone();
-        let mut replayed = 0;
-        if let Some(mut from) = from {
-            replayed = self.replay_rest(target, &mut from, fence).await?;
-            next.replayed.extend(from.into_iter().map(|(source, number)| (source.to_string(), number)));
-        }
+        let (replayed, left_out) = match replay {
+            Replay::Rest { mut from, replayed } => {
+                let rest = self.replay_rest(target, &mut from, fence).await?;
+                next.replayed.extend(from.into_iter().map(|(source, number)| (source.to_string(), number)));
+                (replayed + rest, 0)
+            }
+            Replay::Nothing { left_out } => (0, left_out),
+        };
         let now = self.clock.now();
         next.state = VersionState::Active;
         next.activated = Some(now);

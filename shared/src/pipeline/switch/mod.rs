@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use cut_over::Moved;
+use cut_over::Replay;
 use serde::{Deserialize, Serialize};
 pub use verify::{EntityVerdict, RelationVerdict, Verdict};
 
@@ -103,10 +104,10 @@ impl Switch {
             from.insert(source.clone(), self.replay_start(&target, &source).await?);
         }
         if ask.as_was {
-            let left_out = self.left_out(&from).await?;
-            return self.cut_over(&target, None, fence, &ask.who, Vec::new(), left_out).await;
+            let replay = Replay::Nothing { left_out: self.left_out(&from).await? };
+            return self.cut_over(&target, replay, fence, &ask.who, Vec::new()).await;
         }
-        self.catch_up(&target, &mut from, fence).await?;
+        let replayed = self.catch_up(&target, &mut from, fence).await?;
         if target.state == VersionState::Ready && !ask.force {
             let verdict = self.compare_sizes(&target, None).await?;
             if !verdict.blocked.is_empty() {
@@ -116,7 +117,7 @@ impl Switch {
                 )));
             }
         }
-        self.cut_over(&target, Some(from), fence, &ask.who, Vec::new(), 0).await
+        self.cut_over(&target, Replay::Rest { from, replayed }, fence, &ask.who, Vec::new()).await
     }
 
     /// The log number from which the target's own generations may lack entries.

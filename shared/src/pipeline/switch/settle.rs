@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState};
 use crate::pipeline::error::StageError;
@@ -59,7 +60,7 @@ impl Switch {
             let start = target.replayed.get(&source).copied().unwrap_or(generation.since);
             from.entry(generation.source).or_insert(start);
         }
-        self.catch_up(&target, &mut from, fence).await?;
+        let replayed = self.catch_up(&target, &mut from, fence).await?;
         target.replayed = from.iter().map(|(source, number)| (source.to_string(), *number)).collect();
 
         let key = ledger::settling_key(&run.value.id);
@@ -96,7 +97,8 @@ impl Switch {
         }
         let mut also = self.cursors_of(&run.value).await?;
         also.push(Write::Delete { key: ledger::building_key(), when: Precondition::None });
-        self.cut_over(&target, Some(from), fence, run.value.id.as_str(), also, 0).await?;
+        let replay = Replay::Rest { from, replayed };
+        self.cut_over(&target, replay, fence, run.value.id.as_str(), also).await?;
         self.end(run, None, Vec::new()).await?;
         Ok(Settled::Moved)
     }

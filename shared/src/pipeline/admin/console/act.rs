@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::ask::{Ask, DeployAsk, DropAsk, RebuildAsk, RejectsAsk, RollbackAsk, SwitchAsk, SyncAsk, wrong};
 use super::{Answer, Console, problem};
-use crate::domain::{Message, Mode, Run, RunId, RunState, SourceId, SourceName, VersionState};
+use crate::domain::{Message, Mode, Run, RunId, RunState, SourceId, SourceName, Version, VersionState};
 use crate::pipeline::admin::RejectFilter;
 use crate::pipeline::api::ApiResponse;
 use crate::pipeline::error::StageError;
@@ -129,8 +129,10 @@ impl Console {
     pub(super) async fn roll_back(&self, ask: &Ask<'_>) -> Answer {
         let RollbackAsk { version, as_was } = ask.body()?;
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let version = version.or(pointer.previous).ok_or_else(|| {
-            StageError::Impossible(format!("{} is the first version; there is none to go back to", pointer.version))
+        // Version 0 is what was there before any sync: nobody means it who does not say so.
+        let version = version.or(pointer.previous.filter(|previous| *previous != Version(0))).ok_or_else(|| {
+            let why = "there is no version to go back to but the empty v0; `teal rollback v0` goes there all the same";
+            StageError::Impossible(why.into())
         })?;
         let target = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         if target.state == VersionState::Ready {
