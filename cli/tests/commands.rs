@@ -219,7 +219,7 @@ async fn while_dev_runs_commands_are_answered_by_it() {
     assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
     let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
-    assert_eq!(trial.run(&["rollback", "--json"]).json()["to"], 0);
+    assert_eq!(trial.run(&["rollback", "v0", "--json"]).json()["to"], 0);
     assert_eq!(trial.run(&["export"]).out, "");
     let second = trial.run(&["dev", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.code, Some(5), "{second:?}");

@@ -224,7 +224,9 @@ fn every_action_is_in_the_audit_with_who_asked() {
     let bench = Bench::new(&ada_and_bob());
     bench.sync(&json!({ "source": "blue" }));
     bench.world.clock.advance(Duration::from_secs(1));
-    bench.post("/rollback", &json!({}));
+    let (status, problem) = bench.post("/rollback", &json!({}));
+    assert_eq!((status, &problem["code"]), (409, &json!("TEAL-A002")), "nobody means the empty beginning unsaid");
+    bench.post("/rollback", &json!({ "version": 0 }));
     let audits = bench.audits();
     assert!(audits.iter().all(|audit| audit.who == "cli ada" || audit.what.starts_with("switched")), "{audits:?}");
     let told = |what: &str| audits.iter().any(|audit| audit.what.contains(what));
