@@ -14,11 +14,11 @@ use teal::domain::{Absence, Millis, Order, visible};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::{Fault, FaultKind};
 
-use super::super::fault::permanent;
 use super::plan::{Plan, table};
 use super::prepare::{Change, ChangeEffect, ChangeRow};
 use super::stored::{self, Stored};
 use super::{Outcome, gates};
+use crate::sqlite::permanent;
 
 pub fn merge(db: &Connection, plan: &Plan, writer: Writer, slot: i64, changes: Vec<Change>) -> Outcome<Merged> {
     let before = stored::must_find(db, &plan.id)?;

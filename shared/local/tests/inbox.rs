@@ -1,0 +1,81 @@
+//! The local queue keeps the contract, kind or not.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use teal::domain::{Message, Millis, QueueName};
+use teal::ports::QueueSender;
+use teal_conformance::memory::VirtualClock;
+use teal_conformance::suites::queue::{Delivered, QueueHarness, QueueUnderTest};
+use teal_local::inbox::{Inbox, InboxOptions, Queue, Receipt};
+use teal_local::sqlite::Synchronous;
+
+const VISIBILITY: Duration = Duration::from_secs(60);
+
+struct Directory {
+    directory: tempfile::TempDir,
+    shuffle_and_repeat: Option<u64>,
+}
+
+impl Directory {
+    fn new(shuffle_and_repeat: Option<u64>) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), shuffle_and_repeat }
+    }
+}
+
+struct UnderTest {
+    queue: Arc<Queue>,
+    clock: Arc<VirtualClock>,
+}
+
+#[async_trait]
+impl QueueHarness for Directory {
+    async fn fresh(&self) -> Arc<dyn QueueUnderTest> {
+        let clock = Arc::new(VirtualClock::at(Millis(0)));
+        let shuffle_and_repeat = self.shuffle_and_repeat;
+        let options =
+            InboxOptions { synchronous: Synchronous::Off, shuffle_and_repeat, ..InboxOptions::default() };
+        let inbox = Inbox::open(self.directory.path(), clock.clone(), options).unwrap();
+        Arc::new(UnderTest { queue: inbox.queue(), clock })
+    }
+}
+
+#[async_trait]
+impl QueueUnderTest for UnderTest {
+    fn sender(&self) -> Arc<dyn QueueSender> {
+        self.queue.clone()
+    }
+
+    async fn receive(&self, queue: QueueName) -> Vec<Delivered> {
+        let received = self.queue.receive(queue, usize::MAX, VISIBILITY).await.unwrap();
+        let deliver = |received: teal_local::inbox::Received| Delivered {
+            message: Message::decode(&received.body).unwrap(),
+            receipt: received.receipt.to_string(),
+            receives: received.receive_count,
+        };
+        received.into_iter().map(deliver).collect()
+    }
+
+    async fn delete(&self, _: QueueName, receipt: &str) {
+        self.queue.delete(vec![receipt.parse::<Receipt>().unwrap()]).await.unwrap();
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+}
+
+mod kind {
+    use super::Directory;
+
+    teal_conformance::queue_suite!(Directory::new(None));
+}
+
+mod unkind {
+    use super::Directory;
+
+    teal_conformance::queue_suite!(Directory::new(Some(11)));
+}
