@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use teal::domain::{Message, Millis, QueueName};
 use teal::ports::QueueSender;
 use teal_conformance::memory::VirtualClock;
 use teal_conformance::suites::queue::{Delivered, QueueHarness, QueueUnderTest};
-use teal_local::inbox::{Inbox, InboxOptions, Queue, Receipt};
+use teal_local::inbox::{Inbox, InboxOptions, Queue, Receipt, Received};
 use teal_local::sqlite::Synchronous;
 
 const VISIBILITY: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ impl Directory {
 struct UnderTest {
     queue: Arc<Queue>,
     clock: Arc<VirtualClock>,
+    /// The receipts that were given out, by how they are written.
+    receipts: Mutex<BTreeMap<String, Receipt>>,
 }
 
 #[async_trait]
@@ -36,10 +39,9 @@ impl QueueHarness for Directory {
     async fn fresh(&self) -> Arc<dyn QueueUnderTest> {
         let clock = Arc::new(VirtualClock::at(Millis(0)));
         let shuffle_and_repeat = self.shuffle_and_repeat;
-        let options =
-            InboxOptions { synchronous: Synchronous::Off, shuffle_and_repeat, ..InboxOptions::default() };
+        let options = InboxOptions { synchronous: Synchronous::Off, shuffle_and_repeat, ..InboxOptions::default() };
         let inbox = Inbox::open(self.directory.path(), clock.clone(), options).unwrap();
-        Arc::new(UnderTest { queue: inbox.queue(), clock })
+        Arc::new(UnderTest { queue: inbox.queue(), clock, receipts: Mutex::default() })
     }
 }
 
@@ -51,16 +53,21 @@ impl QueueUnderTest for UnderTest {
 
     async fn receive(&self, queue: QueueName) -> Vec<Delivered> {
         let received = self.queue.receive(queue, usize::MAX, VISIBILITY).await.unwrap();
-        let deliver = |received: teal_local::inbox::Received| Delivered {
-            message: Message::decode(&received.body).unwrap(),
-            receipt: received.receipt.to_string(),
-            receives: received.receive_count,
+        let mut receipts = self.receipts.lock().unwrap();
+        let deliver = |received: Received| {
+            receipts.insert(received.receipt.to_string(), received.receipt);
+            Delivered {
+                message: Message::decode(&received.body).unwrap(),
+                receipt: received.receipt.to_string(),
+                receives: received.receive_count,
+            }
         };
         received.into_iter().map(deliver).collect()
     }
 
     async fn delete(&self, _: QueueName, receipt: &str) {
-        self.queue.delete(vec![receipt.parse::<Receipt>().unwrap()]).await.unwrap();
+        let receipt = self.receipts.lock().unwrap()[receipt];
+        self.queue.delete(vec![receipt]).await.unwrap();
     }
 
     async fn pass(&self, span: Duration) {

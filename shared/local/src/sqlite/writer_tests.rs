@@ -155,9 +155,7 @@ async fn a_refusal_is_not_told_before_what_it_saw_is_durable() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, shell) = writer(&directory);
     // A deferred check fails at the commit, and not at the statement.
-    shell
-        .execute_batch("CREATE TABLE child (n INTEGER REFERENCES done (n) DEFERRABLE INITIALLY DEFERRED)")
-        .unwrap();
+    shell.execute_batch("CREATE TABLE child (n INTEGER REFERENCES done (n) DEFERRABLE INITIALLY DEFERRED)").unwrap();
     drop(writer);
     let enforcing = Connection::open(directory.path().join("jobs.db")).unwrap();
     enforcing.pragma_update(None, "foreign_keys", true).unwrap();

@@ -199,7 +199,7 @@ impl<'db> Merge<'db> {
         let hash: i64 = stored.get(2)?;
         let tie = || -> Outcome<Ordering> {
             let by_owner = owner.cmp(stored.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
-            Ok(by_owner.then(row.hash.cmp(&hash)))
+            Ok(by_owner.then(row.hash.cast_unsigned().cmp(&hash.cast_unsigned())))
         };
         Ok(Some(Existing {
             ordering: if order.is_eq() { tie()? } else { order },
