@@ -25,6 +25,8 @@ use crate::sqlite::{Database, Layout, Synchronous};
 const LAYOUT: Layout = Layout {
     application: 0x7465_6169,
     version: 1,
+    // Small, because a webhook's answer may wait for the fold.
+    log_pages: 4_000,
     create: "
         CREATE TABLE message (
             -- Never reused, so that an old receipt can't mean a new message.

@@ -19,9 +19,16 @@ pub struct Layout {
     pub application: i32,
     /// SQLite's `user_version`, from 1.
     pub version: i32,
+    /// How many pages of log may gather before they are folded into the file. Pages that are written again
+    /// and again are folded once, so more is faster; but the fold makes the writer wait.
+    pub log_pages: u32,
     /// What makes the tables of a new file.
     pub create: &'static str,
 }
+
+/// A commit that outgrows its cache is written out early, and its pages once more later.
+const WRITER_CACHE_KIB: i64 = 64_000;
+const READER_CACHE_KIB: i64 = 8_000;
 
 /// When SQLite waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,9 +46,9 @@ pub fn open_writer(path: &Path, layout: &Layout, synchronous: Synchronous) -> Re
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let prepared = || -> Result<Connection, Trouble> {
         let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection)?;
+        tune(&connection, WRITER_CACHE_KIB)?;
         let is_new = recognize(&connection, layout, &object)?;
-        log_ahead(&connection, synchronous)?;
+        log_ahead(&connection, layout.log_pages, synchronous)?;
         if is_new {
             make(&connection, layout)?;
         }
@@ -55,14 +62,14 @@ pub fn open_reader(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection)?;
+        tune(&connection, READER_CACHE_KIB)?;
         Ok(connection)
     };
     open().map_err(|error| fault(&path.display().to_string(), error))
 }
 
 /// With a write-ahead log, readers never wait for the writer, nor it for them.
-fn log_ahead(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
+fn log_ahead(connection: &Connection, pages: u32, synchronous: Synchronous) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(
         None,
@@ -72,20 +79,21 @@ fn log_ahead(connection: &Connection, synchronous: Synchronous) -> rusqlite::Res
             Synchronous::Off => "off",
         },
     )?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)
+    connection.pragma_update(None, "wal_autocheckpoint", pages)?;
+    // Room for the commit that goes beyond, so that the log is seldom cut only to grow again.
+    connection.pragma_update(None, "journal_size_limit", i64::from(pages) * 4096 * 3 / 2)
 }
 
-fn make(connection: &Connection, Layout { application, version, create }: &Layout) -> rusqlite::Result<()> {
+fn make(connection: &Connection, Layout { application, version, create, .. }: &Layout) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {create}; PRAGMA application_id = {application}; PRAGMA user_version = {version}; COMMIT;"
     ))
 }
 
-fn tune(connection: &Connection) -> rusqlite::Result<()> {
+fn tune(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "mmap_size", 128 << 20)?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(())

@@ -42,6 +42,8 @@ use crate::sqlite::{Database, Layout};
 const LAYOUT: Layout = Layout {
     application: 0x7465_616c,
     version: 1,
+    // A page of rows touches as many pages of each index, all over it.
+    log_pages: 32_000,
     create: "
         CREATE TABLE ledger (
             part TEXT NOT NULL, sort TEXT NOT NULL, value TEXT NOT NULL,

@@ -182,6 +182,22 @@ async fn what_was_stored_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_closed_file_is_a_whole_copy_without_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("teal.db");
+    let db = open(&path);
+    db.transact(vec![put("item", json!(1), Precondition::Absent)]).await.unwrap();
+    LedgerReader::get(&*db, &ItemKey::new("test", "item")).await.unwrap().unwrap();
+    drop(db);
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["teal.db"]);
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let item = LedgerReader::get(&*open(&copy), &ItemKey::new("test", "item")).await.unwrap().unwrap();
+    assert_eq!(item.value, json!(1));
+}
+
+#[tokio::test]
 async fn a_revision_is_never_given_twice_even_over_a_delete() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("teal.db"));
