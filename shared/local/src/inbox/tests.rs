@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use teal::domain::{Message, QueueName};
+use teal::ports::fault::FaultKind;
 use teal::ports::queue::send_all;
 use teal::ports::{Outgoing, QueueSender};
 
@@ -232,10 +234,14 @@ async fn an_unkind_queue_shuffles_and_repeats_yet_loses_nothing_and_drains() {
 }
 
 #[test]
-fn a_file_of_another_format_is_refused_by_name() {
+fn a_file_of_another_program_or_format_is_refused_by_name() {
     let (dir, clock) = temp();
-    Connection::open(dir.path().join("inbox.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let fault = Inbox::open(dir.path(), clock, options()).err().unwrap();
-    assert_eq!(fault.kind, FaultKind::Permanent);
-    assert!(fault.what.contains("format 99"), "{fault}");
+    let path = dir.path().join("inbox.db");
+    drop(Inbox::open(dir.path(), clock.clone(), options()).unwrap());
+    for (pragma, said) in [("user_version", "format 99"), ("application_id", "another program")] {
+        Connection::open(&path).unwrap().pragma_update(None, pragma, 99).unwrap();
+        let fault = Inbox::open(dir.path(), clock.clone(), options()).err().unwrap();
+        assert_eq!(fault.kind, FaultKind::Permanent);
+        assert!(fault.what.contains("inbox.db") && fault.what.contains(said), "{fault}");
+    }
 }

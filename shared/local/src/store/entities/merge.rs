@@ -14,11 +14,11 @@ use teal::domain::{Absence, Millis, Order, visible};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::{Fault, FaultKind};
 
-use super::super::fault::permanent;
 use super::plan::{Plan, table};
 use super::prepare::{Change, ChangeEffect, ChangeRow};
 use super::stored::{self, Stored};
 use super::{Outcome, gates};
+use crate::sqlite::permanent;
 
 pub fn merge(db: &Connection, plan: &Plan, writer: Writer, slot: i64, changes: Vec<Change>) -> Outcome<Merged> {
     let before = stored::must_find(db, &plan.id)?;
@@ -199,7 +199,7 @@ impl<'db> Merge<'db> {
         let hash: i64 = stored.get(2)?;
         let tie = || -> Outcome<Ordering> {
             let by_owner = owner.cmp(stored.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
-            Ok(by_owner.then(row.hash.cmp(&hash)))
+            Ok(by_owner.then(row.hash.cast_unsigned().cmp(&hash.cast_unsigned())))
         };
         Ok(Some(Existing {
             ordering: if order.is_eq() { tie()? } else { order },

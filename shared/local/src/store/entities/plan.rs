@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use teal::domain::{GenerationId, Millis, Schema};
 
-use super::super::fault::permanent;
 use super::super::quoted;
 use super::Outcome;
 use super::stored::{self, Stored};
+use crate::sqlite::permanent;
 
 #[derive(Debug)]
 pub struct Plan {

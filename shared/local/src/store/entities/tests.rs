@@ -401,14 +401,14 @@ fn table(shell: &Connection, name: &str, owner: &str) -> Table {
 /// The visible rows that `domain::order` says, computed from the set of changes alone.
 fn expected(changes: &[RecordChange]) -> BTreeMap<String, String> {
     let mut absences: BTreeMap<&Key, Absence> = BTreeMap::new();
-    let mut newest: BTreeMap<&Key, (Order, String, i64, &Row, &Key)> = BTreeMap::new();
+    let mut newest: BTreeMap<&Key, (Order, String, u64, &Row, &Key)> = BTreeMap::new();
     for RecordChange { owner, effect } in changes {
         let said = match effect {
             Effect::Delete { provider, stated } => Absence::deleted(*provider, *stated),
             Effect::Upsert { order, .. } if order.stated.0 < FLOOR => continue,
             Effect::Upsert { order, rows, complete } => {
                 for row in rows {
-                    let candidate = (*order, owner.encode(), row.hash().0.cast_signed(), row, owner);
+                    let candidate = (*order, owner.encode(), row.hash().0, row, owner);
                     let best = newest.entry(&row.key).or_insert_with(|| candidate.clone());
                     if (candidate.0, &candidate.1, candidate.2) > (best.0, &best.1, best.2) {
                         *best = candidate;
@@ -420,7 +420,7 @@ fn expected(changes: &[RecordChange]) -> BTreeMap<String, String> {
         let known = absences.entry(owner).or_default();
         *known = known.join(said);
     }
-    let shows = |(_, (order, _, _, _, owner)): &(&&Key, &(Order, String, i64, &Row, &Key))| {
+    let shows = |(_, (order, _, _, _, owner)): &(&&Key, &(Order, String, u64, &Row, &Key))| {
         visible(order, &absences.get(*owner).copied().unwrap_or_default(), Millis(FLOOR))
     };
     let shown = newest.iter().filter(shows).map(|(key, (_, _, _, row, _))| {
