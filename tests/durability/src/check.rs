@@ -181,12 +181,7 @@ async fn pointer(local: &Local) -> Result<Pointer, Loss> {
 
 /// Compares what each generation counts with what it holds, and a listed version with its listing: every row
 /// that the undisturbed run shows in the end, but for those that deliveries make or remove.
-async fn incomplete(
-    local: &Local,
-    pointer: &Pointer,
-    plan: &Plan,
-    undisturbed: &Export,
-) -> Result<Option<Loss>, Loss> {
+async fn incomplete(local: &Local, pointer: &Pointer, plan: &Plan, undisturbed: &Export) -> Result<Option<Loss>, Loss> {
     let unreadable = |error: &dyn std::fmt::Display| Loss::Unreadable(error.to_string());
     let mut counted = BTreeMap::new();
     for id in pointer.generation_ids() {
@@ -208,7 +203,8 @@ async fn incomplete(
         let least = undisturbed.iter().filter(|line| line.starts_with(&start)).count();
         let rows = counted.get(&EntityName::new(name)).copied().unwrap_or(0);
         if rows < least || rows > least + at_most_more {
-            let what = format!("{} has {rows} {name}, and {least} to {} were listed", pointer.version, least + at_most_more);
+            let what =
+                format!("{} has {rows} {name}, and {least} to {} were listed", pointer.version, least + at_most_more);
             return Ok(Some(Loss::Incomplete(what)));
         }
     }

@@ -54,7 +54,10 @@ pub fn time_passes(dir: &Path) -> Result<(), String> {
     let passes = || -> rusqlite::Result<()> {
         let inbox = Connection::open(dir.join("inbox.db"))?;
         inbox.busy_timeout(Duration::from_secs(5))?;
-        if inbox.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'message'", [], |row| row.get::<_, i64>(0))? > 0 {
+        if inbox
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'message'", [], |row| row.get::<_, i64>(0))?
+            > 0
+        {
             inbox.execute("UPDATE message SET visible_at = 0", [])?;
         }
         Ok(())

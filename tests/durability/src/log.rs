@@ -13,15 +13,41 @@ pub struct Log {
 /// Inodes are the operating system's: one may mean another file after its file is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    Open { path: PathBuf, inode: u64, is_directory: bool },
-    Write { inode: u64, offset: u64, data: Range<usize> },
-    Truncate { inode: u64, length: u64 },
-    SyncBegin { inode: u64, sync: u64 },
-    SyncEnd { sync: u64 },
-    Rename { from: PathBuf, to: PathBuf },
-    Link { from: PathBuf, to: PathBuf },
-    Unlink { path: PathBuf },
-    MakeDirectory { path: PathBuf },
+    Open {
+        path: PathBuf,
+        inode: u64,
+        is_directory: bool,
+    },
+    Write {
+        inode: u64,
+        offset: u64,
+        data: Range<usize>,
+    },
+    Truncate {
+        inode: u64,
+        length: u64,
+    },
+    SyncBegin {
+        inode: u64,
+        sync: u64,
+    },
+    SyncEnd {
+        sync: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Link {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+    MakeDirectory {
+        path: PathBuf,
+    },
     /// The subject's own word.
     Mark(String),
 }

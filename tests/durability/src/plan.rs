@@ -161,8 +161,7 @@ pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
 
 /// Gives the status.
 pub async fn deliver(stage: &CurrentHooks, hook: &Hook) -> u16 {
-    let headers =
-        vec![("x-sync-secret-key".into(), HOOK_SECRET.into()), ("x-delivery-id".into(), hook.id.clone())];
+    let headers = vec![("x-sync-secret-key".into(), HOOK_SECRET.into()), ("x-delivery-id".into(), hook.id.clone())];
     stage.receive(HookRequest { path: "blue".into(), headers, body: hook.body.clone().into() }).await.status
 }
 

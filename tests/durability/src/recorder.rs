@@ -43,10 +43,7 @@ impl Recorder {
         if output.status.success() {
             Ok(Some(Self { library, dir }))
         } else {
-            Err(io::Error::other(format!(
-                "recorder.c does not compile:\n{}",
-                String::from_utf8_lossy(&output.stderr)
-            )))
+            Err(io::Error::other(format!("recorder.c does not compile:\n{}", String::from_utf8_lossy(&output.stderr))))
         }
     }
 

@@ -3,7 +3,8 @@
 //! `TEAL_POWER_CUTS` sets how many moments are tried (default 150), `TEAL_POWER_CUT_SEED` which ones.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -13,7 +14,12 @@ use teal_durability_tests::disk::{Disk, Keeps};
 use teal_durability_tests::log::Event;
 use teal_durability_tests::plan::{Plan, Syncs, bundle, hooks};
 use teal_durability_tests::recorder::{Recorder, Recording};
-use teal_stand_in::{Blue, BlueOptions};
+use teal_local::blobs::SMALL;
+use teal_stand_in::{Blue, BlueOptions, Fault, FaultRule};
+use tokio::task::JoinSet;
+
+/// Disks that are looked at at the same time.
+const AT_ONCE: usize = 4;
 
 struct Scene {
     blue: Blue,
@@ -26,15 +32,18 @@ async fn scene() -> Option<Scene> {
         eprintln!("skipped: recording needs Linux and a C compiler ('cc', or what CC names)");
         return None;
     };
-    let latency = std::time::Duration::from_millis(15);
-    let options = BlueOptions { talents: 48, boards: 6, media_tags: 10, latency, ..BlueOptions::default() };
+    let options = BlueOptions { talents: 48, boards: 6, media_tags: 10, ..BlueOptions::default() };
     Some(Scene { blue: Blue::start(options).await.unwrap(), recorder })
 }
 
 impl Scene {
     fn record(&self, syncs: Syncs) -> Recording {
         let plan = |dir| Ok(Plan { dir, bundle: bundle(&self.blue)?, hooks: hooks(&self.blue), syncs });
-        self.recorder.record(Path::new(env!("CARGO_BIN_EXE_durability-subject")), plan).unwrap()
+        // Slow only while recording, so that deliveries come in the middle of a sync.
+        self.blue.fault(FaultRule { fault: Fault::Slow(20), endpoint: None, page: None, skip: 0, times: None });
+        let recording = self.recorder.record(Path::new(env!("CARGO_BIN_EXE_durability-subject")), plan).unwrap();
+        self.blue.clear_faults();
+        recording
     }
 }
 
@@ -81,23 +90,29 @@ async fn try_all<'a>(
     cuts: &[Cut],
     undisturbed: &Export,
 ) -> Vec<(Cut, Vec<Loss>)> {
+    let (plan, undisturbed) = (Arc::new(recording.plan.clone()), Arc::new(undisturbed.clone()));
     let mut found = Vec::new();
     let mut promised = Promised::default();
-    let mut cuts = cuts.iter().peekable();
+    let mut cuts = cuts.iter().copied().peekable();
+    let mut checks = JoinSet::new();
     for after in 0..=recording.log.events.len() {
         while let Some(cut) = cuts.next_if(|cut| cut.after == after) {
             let dir = tempfile::tempdir().unwrap();
             write_disk(&disk.after_power_cut(cut.keeps), dir.path()).unwrap();
-            let losses = losses(&recording.plan, &dir.path().join("data"), &promised, undisturbed).await;
-            if !losses.is_empty() {
-                found.push((*cut, losses));
+            if checks.len() == AT_ONCE {
+                found.extend(checks.join_next().await.map(Result::unwrap));
             }
+            let (plan, promised, undisturbed) = (plan.clone(), promised.clone(), undisturbed.clone());
+            checks.spawn(async move { (cut, losses(&plan, &dir.path().join("data"), &promised, &undisturbed).await) });
         }
         if let Some(event) = recording.log.events.get(after) {
             disk.apply(event).unwrap();
             promised.hear(event);
         }
     }
+    found.extend(checks.join_all().await);
+    found.retain(|(_, losses)| !losses.is_empty());
+    found.sort();
     found
 }
 
@@ -113,7 +128,7 @@ async fn shown(recording: &Recording) -> Export {
 }
 
 /// Files below a directory with their bytes, directories with `None`; shared memory left out.
-fn files_below(root: &Path, dir: &Path, into: &mut BTreeMap<std::path::PathBuf, Option<Vec<u8>>>) {
+fn files_below(root: &Path, dir: &Path, into: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(root).unwrap().to_owned();
@@ -154,4 +169,63 @@ async fn the_recorder_misses_nothing_that_changes_the_directory() {
         assert!(replayed[&path] == bytes, "'{}' differs", path.display());
     }
     assert!(recording.log.events.iter().any(|event| matches!(event, Event::Link { .. })), "no large object was stored");
+}
+
+/// Moments right after an ack, spread over the run, with nothing kept that was not synced.
+fn after_acks(recording: &Recording, count: usize) -> Vec<Cut> {
+    let acks: Vec<usize> = (0..recording.log.events.len())
+        .filter(|nth| matches!(&recording.log.events[*nth], Event::Mark(mark) if mark.starts_with("ack ")))
+        .map(|nth| nth + 1)
+        .collect();
+    let step = acks.len().div_ceil(count).max(1);
+    acks.into_iter().skip(step - 1).step_by(step).map(|after| Cut { after, keeps: Keeps::Nothing }).collect()
+}
+
+/// Acked deliveries that the check misses on the disks of such moments.
+async fn acked_and_lost(recording: &Recording, disk: Disk<'_>) -> Vec<String> {
+    let undisturbed = shown(recording).await;
+    let found = try_all(recording, disk, &after_acks(recording, 6), &undisturbed).await;
+    let lost = found.into_iter().flat_map(|(_, losses)| losses).filter_map(|loss| match loss {
+        Loss::Acked(ids) => Some(ids),
+        _ => None,
+    });
+    lost.flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_nothing_synced_the_same_check_finds_acked_deliveries_lost() {
+    let Some(scene) = scene().await else { return };
+    let recording = scene.record(Syncs::NONE);
+    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    assert!(!lost.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_inbox_not_synced_the_same_check_finds_acked_deliveries_lost() {
+    let Some(scene) = scene().await else { return };
+    let recording = scene.record(Syncs { inbox_db: false, ..Syncs::ALL });
+    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    assert!(!lost.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_entities_not_synced_a_message_is_deleted_for_good_and_its_delivery_is_lost() {
+    let Some(scene) = scene().await else { return };
+    let recording = scene.record(Syncs { teal_db: false, ..Syncs::ALL });
+    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    assert!(!lost.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_names_of_large_objects_not_synced_the_same_check_finds_large_deliveries_lost() {
+    let Some(scene) = scene().await else { return };
+    let recording = scene.record(Syncs::ALL);
+    let blobs = recording.plan.dir.join("blobs");
+    let forgetful = Disk::new(&recording.log, &recording.root).forgetting_names_below(&blobs);
+    let lost = acked_and_lost(&recording, forgetful).await;
+    assert!(!lost.is_empty());
+    for id in lost {
+        let hook = recording.plan.hooks.iter().find(|hook| hook.id == id).unwrap();
+        assert!(hook.body.len() > SMALL || hook.id == "sync", "{id} is small, and its row was synced");
+    }
 }

@@ -36,8 +36,12 @@ impl Marks {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let [plan, secrets, marks] =
-        std::env::args().skip(1).map(PathBuf::from).collect::<Vec<_>>().try_into().map_err(|_| "three paths, please")?;
+    let [plan, secrets, marks] = std::env::args()
+        .skip(1)
+        .map(PathBuf::from)
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| "three paths, please")?;
     let plan: Plan = serde_json::from_slice(&std::fs::read(plan)?)?;
     let marks = Marks(Arc::new(Mutex::new(File::create(marks)?)));
     let local = Arc::new(Local::open(plan.options(), Arc::new(ManifestConnectors))?);
