@@ -24,7 +24,8 @@ use crate::plan::{Makes, Plan, Syncs, deliver, key_of, webhook_stage, write_secr
 pub struct Promised {
     pub deployed: bool,
     pub acked: BTreeSet<String>,
-    pub active: bool,
+    /// The version that readers had.
+    pub active: Version,
 }
 
 impl Promised {
@@ -34,7 +35,7 @@ impl Promised {
             Some(("ack", id)) => {
                 self.acked.insert(id.to_owned());
             }
-            Some(("active", _)) => self.active = true,
+            Some(("active", number)) => self.active = Version(number.parse().expect("the subject writes a number")),
             _ if mark == "deployed" => self.deployed = true,
             _ => {}
         }
@@ -109,7 +110,7 @@ async fn look(
     }
     local.deploy(&plan.bundle).await.map_err(|error| unreadable(&error))?;
     let pointer = pointer(&local).await?;
-    if promised.active && pointer.version < Version(1) {
+    if pointer.version < promised.active {
         losses.push(Loss::Version);
     }
     losses.extend(incomplete(&local, &pointer, plan, undisturbed).await?);
@@ -124,7 +125,7 @@ async fn look(
 
     // Whoever got no answer sends again.
     let stage = webhook_stage(&local, &secrets);
-    for hook in plan.hooks.iter().filter(|hook| !promised.acked.contains(&hook.id)) {
+    for hook in plan.hooks().filter(|hook| !promised.acked.contains(&hook.id)) {
         let status = deliver(&stage, hook).await;
         if !(200..300).contains(&status) {
             return Err(Loss::Stuck(format!("delivery {} was answered with {status}", hook.id)));
@@ -145,7 +146,7 @@ pub async fn undisturbed(plan: &Plan, dir: &Path) -> Result<Export, Loss> {
     let unreadable = |error: &dyn std::fmt::Display| Loss::Unreadable(error.to_string());
     write_secrets(&dir.join("secrets")).map_err(|error| unreadable(&error))?;
     let local = Local::open(plan.options(), Arc::new(ManifestConnectors)).map_err(|error| unreadable(&error))?;
-    let all = plan.hooks.iter().map(|hook| hook.id.clone()).collect();
+    let all = plan.hooks().map(|hook| hook.id.clone()).collect();
     match &lost(&local, &plan, &all).await?[..] {
         [] => exported(&local).await,
         lost => Err(Loss::Acked(lost.to_vec())),
@@ -197,7 +198,7 @@ async fn incomplete(local: &Local, pointer: &Pointer, plan: &Plan, undisturbed: 
     if pointer.version < Version(1) {
         return Ok(None);
     }
-    let gone = plan.hooks.iter().filter(|hook| matches!(hook.makes, Makes::Gone { .. })).count();
+    let gone = plan.hooks().filter(|hook| matches!(hook.makes, Makes::Gone { .. })).count();
     for (name, at_most_more) in [("talents", gone), ("boards", 0), ("media_tags", 0)] {
         let start = format!("{{\"entity\":\"{name}\",");
         let least = undisturbed.iter().filter(|line| line.starts_with(&start)).count();
@@ -221,17 +222,17 @@ async fn lost(local: &Local, plan: &Plan, acked: &BTreeSet<String>) -> Result<Ve
     let rejects =
         local.admin.rejects(&RejectFilter::default(), usize::MAX).await.map_err(|error| unreadable(&error))?;
     let mut lost = Vec::new();
-    for hook in plan.hooks.iter().filter(|hook| acked.contains(&hook.id)) {
+    for hook in plan.hooks().filter(|hook| acked.contains(&hook.id)) {
         let row = match &hook.makes {
             Makes::Name { talent, .. } | Makes::Gone { talent } => {
                 let row = local.reader.get(&talents, &key_of(*talent)).await.map_err(|error| unreadable(&error))?;
                 let schema = local.reader.head(&talents).await.map_err(|error| unreadable(&error))?.schema;
                 row.map(|row| row.to_json(&schema))
             }
-            Makes::Version | Makes::Reject => None,
+            Makes::Version(_) | Makes::Reject => None,
         };
         let is_kept = match &hook.makes {
-            Makes::Version => pointer.version >= Version(1),
+            Makes::Version(version) => pointer.version >= *version,
             Makes::Name { name, .. } => row.is_some_and(|row| row["name"] == **name),
             Makes::Gone { .. } => row.is_none(),
             Makes::Reject => {

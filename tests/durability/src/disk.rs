@@ -358,3 +358,6 @@ fn name_of(path: &Path) -> io::Result<String> {
 fn disagree(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the recorder missed something: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,11 @@ impl Log {
         Ok(Self { bytes, events })
     }
 
+    #[cfg(test)]
+    pub(crate) fn by_hand(bytes: Vec<u8>, events: Vec<Event>) -> Self {
+        Self { bytes, events }
+    }
+
     #[must_use]
     pub fn data(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]

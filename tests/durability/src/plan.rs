@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use teal::config::Bundle;
-use teal::domain::Key;
+use teal::domain::{Key, Version};
 use teal::pipeline::webhook::{HookRequest, Webhook};
 use teal::trigger::http::{CurrentHooks, Hooks as _};
 use teal_local::blobs::SMALL;
@@ -32,9 +32,18 @@ pub struct Plan {
     /// Not there yet: the subject makes it, as at a first start.
     pub dir: PathBuf,
     pub bundle: Bundle,
-    /// The first is a request to list everything; it goes out after the second.
-    pub hooks: Vec<Hook>,
+    pub phases: Vec<Phase>,
     pub syncs: Syncs,
+}
+
+/// Deliveries, until they are all applied and readers have a version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phase {
+    /// One after the other, before all others.
+    pub first: Vec<Hook>,
+    /// From several senders at the same time.
+    pub then: Vec<Hook>,
+    pub version: Version,
 }
 
 /// Which of the databases wait for the disk.
@@ -59,8 +68,8 @@ pub struct Hook {
 /// What readers see once a delivery is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Makes {
-    /// A version that lists everything.
-    Version,
+    /// This version or a later one, which list everything.
+    Version(Version),
     Name {
         talent: i64,
         name: String,
@@ -72,6 +81,10 @@ pub enum Makes {
 }
 
 impl Plan {
+    pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
+        self.phases.iter().flat_map(|phase| phase.first.iter().chain(&phase.then))
+    }
+
     #[must_use]
     pub fn options(&self) -> LocalOptions {
         let mut options = LocalOptions::new(&self.dir);
@@ -109,16 +122,21 @@ pub fn write_secrets(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// One delivery a talent: most change a name, some are large, some delete, some can't be mapped.
+/// Two full syncs with deliveries before, during and after each. One delivery a talent: most change a name, some
+/// are large, some delete, some can't be mapped.
 #[must_use]
-pub fn hooks(blue: &Blue) -> Vec<Hook> {
+pub fn phases(blue: &Blue) -> Vec<Phase> {
     // Later than any listing, which otherwise would rightly outweigh it.
     let stated = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
-    let delivery = |id: &str, event: &str, data: Value| {
-        json!({ "id": id, "event": event, "sentAt": stated, "data": data }).to_string()
+    let delivery = |id: String, event: &str, data: Value, makes: Makes| {
+        let body = json!({ "id": id, "event": event, "sentAt": stated, "data": data }).to_string();
+        Hook { id, body, makes }
     };
-    let sync = Hook { id: "sync".into(), body: delivery("sync", "sync", Value::Null), makes: Makes::Version };
-    let changes = blue.ids(Kind::Talents).into_iter().take(HOOKS).enumerate().filter_map(|(nth, id)| {
+    let sync = |version| {
+        let version = Version(version);
+        delivery(format!("sync-{version}"), "sync", Value::Null, Makes::Version(version))
+    };
+    let change = |(nth, id): (usize, u64)| {
         let talent = i64::try_from(id).ok()?;
         let mut data = blue.record(Kind::Talents, id)?;
         data["updatedAt"] = stated.clone().into();
@@ -131,19 +149,25 @@ pub fn hooks(blue: &Blue) -> Vec<Hook> {
                 data = json!({ "id": id, "updatedAt": stated });
                 ("talent.deleted", Makes::Gone { talent })
             }
-            large_or_not => {
+            kind => {
                 let name = format!("Called {nth}");
                 data["profile"]["displayName"] = name.clone().into();
-                if large_or_not % 4 == 0 {
+                if kind % 4 == 0 {
                     data["padding"] = "x".repeat(SMALL + 1).into();
                 }
                 ("talent.updated", Makes::Name { talent, name })
             }
         };
-        let id = format!("d{nth}");
-        Some(Hook { body: delivery(&id, event, data), id, makes })
-    });
-    std::iter::once(sync).chain(changes).collect()
+        Some(delivery(format!("change-{nth}"), event, data, makes))
+    };
+    let mut changes = blue.ids(Kind::Talents).into_iter().take(HOOKS).enumerate().filter_map(change);
+    let mut some = |count| changes.by_ref().take(count).collect::<Vec<_>>();
+    let (before, during, again, after) = (some(1), some(HOOKS * 2 / 5), some(HOOKS * 2 / 5), some(HOOKS));
+    vec![
+        Phase { first: before.into_iter().chain([sync(1)]).collect(), then: during, version: Version(1) },
+        Phase { first: vec![sync(2)], then: again, version: Version(2) },
+        Phase { first: Vec::new(), then: after, version: Version(2) },
+    ]
 }
 
 /// The webhook stage over an open Teal, without HTTP, so that nothing lies between its answer and the mark.

@@ -1,22 +1,24 @@
-//! The Teal whose power is cut. Runs under the recorder: a first start, a full sync while deliveries arrive,
-//! a stop. Sets a mark after each thing that it has promised to somebody.
+//! The Teal whose power is cut. Runs under the recorder: a first start, syncs while deliveries arrive, a
+//! stop. Sets a mark after each thing that it has promised to somebody.
 //!
 //! Arguments: the plan, the directory of secrets, the file that takes marks.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use teal::domain::Version;
 use teal::pipeline::ledger;
+use teal::pipeline::poll::Budget;
 use teal_connect::ManifestConnectors;
 use teal_durability_tests::drain::is_drained;
 use teal_durability_tests::plan::{Hook, Plan, deliver, webhook_stage};
 use teal_local::Local;
 use teal_local::host::stop::stop;
+use tokio::task::JoinSet;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -52,22 +54,22 @@ async fn main() -> Result<(), Failure> {
     let (stopper, stop) = stop();
     let running = local.start(&stop, false).await?;
 
-    let [sync, first, others @ ..] = &plan.hooks[..] else { return Err("a plan has two hooks at least".into()) };
-    let (others, last) = others.split_at(others.len() * 4 / 5);
-    send(&local, &secrets, &marks, &[first.clone(), sync.clone()]).await?;
-    let mut senders = tokio::task::JoinSet::new();
-    for nth in 0..SENDERS {
-        let hooks: Vec<Hook> = others.iter().skip(nth).step_by(SENDERS).cloned().collect();
-        let (local, secrets, marks) = (local.clone(), secrets.clone(), marks.clone());
-        senders.spawn(async move { send(&local, &secrets, &marks, &hooks).await });
+    for phase in &plan.phases {
+        send(&local, &secrets, &marks, &phase.first).await?;
+        let mut senders = JoinSet::new();
+        for nth in 0..SENDERS {
+            let hooks: Vec<Hook> = phase.then.iter().skip(nth).step_by(SENDERS).cloned().collect();
+            let (local, secrets, marks) = (local.clone(), secrets.clone(), marks.clone());
+            senders.spawn(async move { send(&local, &secrets, &marks, &hooks).await });
+        }
+        while let Some(sent) = senders.join_next().await {
+            sent??;
+        }
+        wait_for(&local, phase.version).await?;
+        marks.set(&format!("active {}", phase.version.0))?;
+        // Lets go of what no version needs any more.
+        local.upkeep.round(false, &Budget::default()).await?;
     }
-    while let Some(sent) = senders.join_next().await {
-        sent??;
-    }
-    wait_for(&local, Version(1)).await?;
-    marks.set("active 1")?;
-    send(&local, &secrets, &marks, last).await?;
-    wait_for(&local, Version(1)).await?;
     marks.set("done")?;
 
     stopper.stop();
@@ -75,7 +77,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn send(local: &Local, secrets: &std::path::Path, marks: &Marks, hooks: &[Hook]) -> Result<(), Failure> {
+async fn send(local: &Local, secrets: &Path, marks: &Marks, hooks: &[Hook]) -> Result<(), Failure> {
     let stage = webhook_stage(local, secrets);
     for hook in hooks {
         let status = deliver(&stage, hook).await;
