@@ -32,13 +32,20 @@ pub enum Keeps {
     Everything,
 }
 
+/// Which syncs a disk may be told to ignore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Files,
+    Directories,
+}
+
 pub struct Disk<'a> {
     log: &'a Log,
     root: PathBuf,
     nodes: Vec<Node>,
     by_inode: BTreeMap<u64, usize>,
     syncs: BTreeMap<u64, (usize, usize)>,
-    forgets_names_below: Option<PathBuf>,
+    unsynced_below: Option<(Of, PathBuf)>,
 }
 
 enum Node {
@@ -94,14 +101,14 @@ impl<'a> Disk<'a> {
             nodes: vec![empty_directory()],
             by_inode: BTreeMap::new(),
             syncs: BTreeMap::new(),
-            forgets_names_below: None,
+            unsynced_below: None,
         }
     }
 
-    /// As if nobody had synced the directories below this one (it included), whatever the log says.
+    /// As if nobody had made such syncs below this path (it included), whatever the log says.
     #[must_use]
-    pub fn forgetting_names_below(mut self, path: &Path) -> Self {
-        self.forgets_names_below = Some(path.to_owned());
+    pub fn without_syncs(mut self, of: Of, below: &Path) -> Self {
+        self.unsynced_below = Some((of, below.to_owned()));
         self
     }
 
@@ -193,20 +200,27 @@ impl<'a> Disk<'a> {
     }
 
     fn settle(&mut self, node: usize, upto: usize) {
-        let forgets = self.forgets_names_below.as_deref().and_then(|path| self.find(path));
-        let forgets = forgets.is_some_and(|top| self.is_below(top, node));
+        let of = match &self.nodes[node] {
+            Node::File { .. } => Of::Files,
+            Node::Directory { .. } => Of::Directories,
+        };
+        if let Some((unsynced, below)) = &self.unsynced_below
+            && *unsynced == of
+            && self.find(below).is_some_and(|top| self.is_below(top, node))
+        {
+            return;
+        }
         match &mut self.nodes[node] {
             Node::File { durable, unsynced } => {
                 for change in unsynced.settle(upto) {
                     apply_change(durable, &change, self.log);
                 }
             }
-            Node::Directory { durable, unsynced, .. } if !forgets => {
+            Node::Directory { durable, unsynced, .. } => {
                 for change in unsynced.settle(upto) {
                     apply_name(durable, &change);
                 }
             }
-            Node::Directory { .. } => {}
         }
     }
 

@@ -25,7 +25,7 @@ use teal_stand_in::{Blue, Kind};
 const HOOK_SECRET: &str = "made-up-hook-secret";
 
 /// Talents that get a delivery; the others come from the listing alone.
-const HOOKS: usize = 40;
+const HOOKS: usize = 30;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {

@@ -134,16 +134,22 @@ fn unsynced_writes_are_kept_torn_between_sectors_and_out_of_order_as_the_seed_ha
 }
 
 #[test]
-fn directories_below_the_given_one_forget_their_names_whatever_was_synced() {
-    let story = Story::default().opens_directory(ROOT, 1).then(Event::MakeDirectory { path: "/d/b".into() });
-    let story = story.opens_directory("/d/b", 3).opens("/d/b/a", 2).opens("/d/c", 4).syncs(3).syncs(1);
-    let log = Log::by_hand(story.bytes, story.events);
-    let mut disk = Disk::new(&log, Path::new(ROOT)).forgetting_names_below(Path::new("/d/b"));
-    for event in &log.events {
-        disk.apply(event).unwrap();
-    }
-    let left: Vec<PathBuf> = disk.after_power_cut(Keeps::Nothing).into_keys().collect();
-    assert_eq!(left, [PathBuf::from("b"), PathBuf::from("c")]);
+fn syncs_below_a_path_can_be_left_out_those_of_files_or_those_of_directories() {
+    let left = |of| {
+        let story = Story::default().opens_directory(ROOT, 1).then(Event::MakeDirectory { path: "/d/b".into() });
+        let story = story.opens_directory("/d/b", 3).opens("/d/b/a", 2).opens("/d/c", 4);
+        let story = story.writes(2, 0, b"a").writes(4, 0, b"c").syncs(2).syncs(4).syncs(3).syncs(1);
+        let log = Log::by_hand(story.bytes, story.events);
+        let mut disk = Disk::new(&log, Path::new(ROOT)).without_syncs(of, Path::new("/d/b"));
+        for event in &log.events {
+            disk.apply(event).unwrap();
+        }
+        disk.after_power_cut(Keeps::Nothing)
+    };
+    let file = |path: &str, text: &[u8]| (PathBuf::from(path), Some(text.to_vec()));
+    let directory = (PathBuf::from("b"), None);
+    assert_eq!(left(Of::Directories), BTreeMap::from([directory.clone(), file("c", b"c")]));
+    assert_eq!(left(Of::Files), BTreeMap::from([directory, file("b/a", b""), file("c", b"c")]));
 }
 
 #[test]
