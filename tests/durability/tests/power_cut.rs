@@ -2,6 +2,8 @@
 //!
 //! `TEAL_POWER_CUTS` sets how many moments are tried (default 100), `TEAL_POWER_CUT_SEED` which ones.
 
+#![allow(clippy::unwrap_used, reason = "whatever fails here fails the test")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
