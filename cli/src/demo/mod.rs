@@ -87,7 +87,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn play(args: &DemoArgs, dir: &Path, telling: &Telling, began: Instant) -> anyhow::Result<Summary> {
     let world = World::start(dir, args.talents, args.seed).await.context("the demo can't start")?;
     let readers = Readers::start(&world.client);
-    let mut play = Play::new(world, readers, args.talents);
+    let mut play = Play::new(world, readers, args.talents, args.keep.is_some());
     let mut steps = 0;
     let mut ok = true;
     for (index, act) in Act::ALL.into_iter().enumerate() {
@@ -112,15 +112,17 @@ async fn play(args: &DemoArgs, dir: &Path, telling: &Telling, began: Instant) ->
     if let Err(error) = world.end().await {
         wrong.push(format!("Teal did not end well: {error:#}"));
     }
+    let ok = ok && reading.is_clean() && wrong.is_empty();
+    let next = if ok { what_next(args.keep.as_deref()) } else { what_failed(args) };
     Ok(Summary {
-        ok: ok && reading.is_clean() && wrong.is_empty(),
+        ok,
         steps,
         reading,
         requests,
         gates_closed_at_most_ms: closed_ms,
         ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         wrong,
-        next: what_next(args.keep.as_deref()),
+        next,
     })
 }
 
@@ -132,6 +134,21 @@ fn must_be_empty(dir: &Path) -> anyhow::Result<()> {
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("can't use '{}'", dir.display())),
+    }
+}
+
+/// How to look into it.
+fn what_failed(args: &DemoArgs) -> Vec<(String, String)> {
+    let DemoArgs { talents, seed, keep, .. } = args;
+    match keep {
+        Some(dir) => vec![(
+            "every run with its outcome; the ledger is a table like any other".to_owned(),
+            format!("sqlite3 {}/teal.db \"SELECT value FROM ledger WHERE part = 'run'\"", quoted(dir)),
+        )],
+        None => vec![(
+            "the same again, and keep the data to look into it".to_owned(),
+            format!("cargo run --release -- demo --talents {talents} --seed {seed} --keep demo-data"),
+        )],
     }
 }
 

@@ -118,29 +118,34 @@ pub fn close(style: Style, summary: &Summary) -> String {
     for line in &summary.wrong {
         bullet(&mut out, style, RED, "✗", line);
     }
+    let (color, mark) = if reading.is_clean() { (GREEN, "✓") } else { (RED, "✗") };
     let reads = format!(
-        "Meanwhile {} readers read {} pages of {} listings: {} errors, {} mixtures of versions. {} listings began \
-         before a switch and ended after it, in the version that they began in. Slowest page: {} ms.",
+        "Meanwhile {} readers read {} pages of {} listings. Errors: {}. Mixtures of versions: {}.",
         reading.readers,
         grouped(reading.pages),
         grouped(reading.listings),
-        reading.errors,
-        reading.mixtures,
-        grouped(reading.across_a_switch),
-        grouped(reading.slowest_ms),
+        grouped(reading.errors),
+        grouped(reading.mixtures),
     );
-    let (color, mark) = if reading.is_clean() { (GREEN, "✓") } else { (RED, "✗") };
     bullet(&mut out, style, color, mark, &reads);
     if let Some(trouble) = &reading.first_trouble {
         bullet(&mut out, style, RED, "✗", &format!("The first: {trouble}"));
     }
+    let across = format!(
+        "Listings that began before a switch and ended after it, in the version that they began in: {}. Slowest page: \
+         {} ms.",
+        grouped(reading.across_a_switch),
+        grouped(reading.slowest_ms)
+    );
     let whole = format!(
-        "{} requests to the source, gates closed for {} ms at most, {} in all.",
-        grouped(summary.requests),
+        "{} to the source; at most {} ms in which changes had to wait for a switch; {} in all.",
+        count(summary.requests, "request"),
         summary.gates_closed_at_most_ms,
         seconds(summary.ms)
     );
-    bullet(&mut out, style, color, mark, &whole);
+    for line in [across, whole] {
+        bullet(&mut out, style, DIM, "·", &line);
+    }
     if !summary.next.is_empty() {
         let _ = writeln!(out, "\n{}", style.paint(BOLD, "Try next"));
         for (what, command) in &summary.next {

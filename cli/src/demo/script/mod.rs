@@ -49,7 +49,8 @@ impl Act {
 pub struct Play {
     pub world: World,
     pub readers: Readers,
-    /// Talents that leave before the second sync; edits and joins are made from the same size.
+    /// Whether the data stays.
+    kept: bool,
     changes: Changes,
     /// Pages that the talents had in the first listing.
     talent_pages: u64,
@@ -82,10 +83,11 @@ impl Changes {
 }
 
 impl Play {
-    pub fn new(world: World, readers: Readers, talents: u64) -> Self {
+    pub fn new(world: World, readers: Readers, talents: u64, kept: bool) -> Self {
         Self {
             world,
             readers,
+            kept,
             changes: Changes::new(talents),
             talent_pages: 0,
             full_requests: 0,
@@ -125,9 +127,9 @@ impl Play {
             Act::SecondSync => (
                 "Deletes upstream, second full sync",
                 format!(
-                    "{} leave, and boards change with them. Only a complete listing proves that: version 2 is built \
-                     beside version 1.",
-                    count(self.changes.leaving.len() as u64, "talent")
+                    "Of the talents, {} leave, and boards change with that. Only a complete listing proves it: version 2 \
+                     is built beside version 1. (The stand-in stamps every record anew, for the readers to look at.)",
+                    self.changes.leaving.len()
                 ),
             ),
             Act::Webhook => (
@@ -198,7 +200,7 @@ impl Play {
     async fn open(&mut self, scene: &mut Scene) -> anyhow::Result<()> {
         let World { blue, url, dir, .. } = &self.world;
         scene.saw(format!("NowRepBlue answers at {}, Teal at {url}", blue.url()));
-        scene.saw(format!("data lies in {}", dir.display()));
+        scene.saw(format!("data lies in {}{}", dir.display(), if self.kept { "" } else { " until the end" }));
         scene.fact("source", blue.url());
         scene.fact("url", url.as_str());
         scene.fact("dir", dir.display().to_string());
