@@ -86,7 +86,7 @@ pub enum Command {
     /// Print the JSON Schema of teal.yaml, for editors
     Schema,
     /// See Teal at work on made-up data
-    Demo(DemoArgs),
+    Demo(crate::demo::DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -235,9 +235,6 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
-
-#[derive(Debug, Args)]
-pub struct DemoArgs {}
 
 fn version(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix('v').unwrap_or(text);

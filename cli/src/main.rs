@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     log(&cli);
     let cx = Context { place: Place::of(&cli.global), output: Output::new(&cli.global) };
     let result = match &cli.command {
-        Command::Demo(args) => return demo::run(args).await.unwrap_or_else(|error| fail(&cx, &error)),
+        Command::Demo(args) => return demo::run(args, cli.global.json).await.unwrap_or_else(|error| fail(&cx, &error)),
         Command::Dev(args) => dev::run(&cx, args).await,
         Command::Sync(args) => sync::run(&cx, args).await,
         Command::Rebuild(args) => rebuild::run(&cx, args).await,

@@ -168,3 +168,20 @@ async fn a_compressed_body_counts_by_what_it_unpacks_to() {
     answer.extend(packed);
     assert!(fault_of(&answer).await.what.contains("more than 1000 bytes"));
 }
+
+#[test]
+fn what_is_on_this_machine_is_told_from_what_is_not() {
+    for (url, expected) in [
+        ("http://127.0.0.1:8377/x", true),
+        ("http://127.8.9.1/", true),
+        ("http://[::1]:80/", true),
+        ("http://localhost:3000/", true),
+        ("http://LOCALHOST/", true),
+        ("https://example.com/", false),
+        ("http://localhost.example.com/", false),
+        ("http://10.0.0.1/", false),
+        ("http://[2001:db8::1]/", false),
+    ] {
+        assert_eq!(is_loopback(&parse(url).unwrap()), expected, "{url}");
+    }
+}
