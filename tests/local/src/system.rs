@@ -91,6 +91,9 @@ impl System {
         let blue = Blue::start(options).await.expect("the stand-in starts");
         let mut settings = LocalOptions::new(dir.path());
         settings.inbox.shuffle_and_repeat = tweaks.unkind;
+        // No test here cuts the power, and what a process wrote outlives the process all the same.
+        settings.store.synchronous = teal_local::store::Synchronous::Off;
+        settings.inbox.synchronous = teal_local::sqlite::Synchronous::Off;
         let mut local = Local::open(settings, Arc::new(ManifestConnectors)).expect("the data directory opens");
         let url = tweaks.url.clone().unwrap_or_else(|| blue.url());
         local.deploy(&bundle(&tweaks, &url)).await.expect("the example system is in order");
@@ -140,8 +143,7 @@ impl System {
     // ---- runs --------------------------------------------------------------------------------------
 
     pub async fn begin(&self, mode: Mode) -> RunId {
-        let asked =
-            Asked { source: SourceId::new(SOURCE), mode, cause: "test".to_owned(), switch: true, force: false };
+        let asked = Asked { source: SourceId::new(SOURCE), mode, cause: "test".to_owned(), switch: true, force: false };
         let started = until("a run can start", async || match self.local.poll.start(asked.clone()).await {
             Ok(started) => Some(started),
             Err(StageError::Busy(_)) => None,
@@ -306,7 +308,10 @@ fn bundle(tweaks: &Tweaks, url: &str) -> Bundle {
 
 fn tweak_system(text: &str, tweaks: &Tweaks) -> String {
     let limits = "limits: { per_second: 10 }";
-    assert!(text.contains(limits) && !text.contains("\nversions:") && !text.contains("\nguard:"), "the example system is not as it was");
+    assert!(
+        text.contains(limits) && !text.contains("\nversions:") && !text.contains("\nguard:"),
+        "the example system is not as it was"
+    );
     let text = text.replace(limits, &format!("limits: {}", tweaks.limits));
     format!("{text}\nversions: {}\nguard: {{ max_shrink: {} }}\n", tweaks.versions, tweaks.max_shrink)
 }

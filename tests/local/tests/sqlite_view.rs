@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use teal_local_tests::expected::ENTITIES;
@@ -31,7 +32,8 @@ impl Looker {
     fn open(database: &Path) -> Self {
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .expect("the file opens beside a Teal at work");
-        let parts = ENTITIES.map(|(entity, _)| format!("SELECT min(generation), max(generation) FROM {entity}_current"));
+        let parts =
+            ENTITIES.map(|(entity, _)| format!("SELECT min(generation), max(generation) FROM {entity}_current"));
         Self { connection, stamps: parts.join(" UNION ALL ") }
     }
 
@@ -69,6 +71,8 @@ async fn plain_sqlite_sees_one_version_in_every_statement_while_teal_switches() 
             while !over.load(Ordering::SeqCst) {
                 seen.insert(looker.look().expect("a statement over the views gives no error"));
                 looks.fetch_add(1, Ordering::SeqCst);
+                // Leaves the machine to Teal for a moment.
+                std::thread::sleep(Duration::from_millis(1));
             }
             seen
         }
