@@ -20,6 +20,7 @@
 //!                     limit                            when the next request may go out
 //!                     next                             a sync that waits for the lease
 //!                     request                          Request: what asked for the last run
+//!                     sweep                            how far upkeep is in looking for lost deliveries
 //!                     cursor#{stream}                  where the next incremental run starts
 //!                     log                              next number of its change log
 //! log#{source}        {n:012}                          LogEntry
@@ -286,6 +287,11 @@ pub fn next_key(source: &SourceId) -> ItemKey {
 #[must_use]
 pub fn request_key(source: &SourceId) -> ItemKey {
     ItemKey::new(source_part(source), "request")
+}
+
+#[must_use]
+pub fn sweep_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "sweep")
 }
 
 #[must_use]

@@ -60,7 +60,10 @@ pub async fn switch(stage: Arc<Switch>, event: SqsEvent, budget: &Budget) -> Sqs
 /// Handles one message of the switch queue.
 pub async fn switch_message(stage: &Switch, message: Message, budget: &Budget) -> Result<(), StageError> {
     match message {
-        Message::Settle { run } => stage.settle(&run, budget).await,
+        Message::Settle { run } => match stage.settle(&run, budget).await {
+            Err(error) if error.is_final() => stage.give_up(&run, &error).await,
+            settled => settled,
+        },
         other => Err(misplaced(&other)),
     }
 }

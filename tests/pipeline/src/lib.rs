@@ -59,7 +59,8 @@ impl Setup {
     #[must_use]
     pub fn bundle(&self) -> Bundle {
         let env = |name: &str| (name == "BLUE_URL").then(|| BLUE.to_owned());
-        let mut bundle = Bundle::collect(ROOT, |path| std::fs::read_to_string(path), env).expect("the example is right");
+        let mut bundle =
+            Bundle::collect(ROOT, |path| std::fs::read_to_string(path), env).expect("the example is right");
         for (path, text) in &mut bundle.files {
             if path == teal::config::bundle::ROOT {
                 for (from, to) in &self.edits {
@@ -226,12 +227,13 @@ fn answer(
     request: &Request,
 ) -> Result<Response, Fault> {
     let path = request.url.strip_prefix(BLUE).unwrap_or(&request.url);
-    let key = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| {
-        match value {
-            HeaderValue::Plain(text) => text.clone(),
-            HeaderValue::Secret(secret) => secret.expose().to_owned(),
-        }
-    });
+    let key =
+        request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(
+            |(_, value)| match value {
+                HeaderValue::Plain(text) => text.clone(),
+                HeaderValue::Secret(secret) => secret.expose().to_owned(),
+            },
+        );
     let answered = blue.ask(path, key.as_deref().and_then(|key| key.strip_prefix("Bearer ")));
     clock.advance(answered.wait);
     if answered.arrives != Arrives::Whole {

@@ -57,6 +57,11 @@ pub struct Settling {
     pub relation: usize,
     #[serde(default)]
     pub after: Option<crate::domain::Key>,
+    /// How many of the target's own generations are compared with what they replace, and where in the next.
+    #[serde(default)]
+    pub compared: usize,
+    #[serde(default)]
+    pub compared_to: Option<crate::domain::Key>,
 }
 
 /// What an admin asks for when moving to a version by hand.
@@ -97,12 +102,13 @@ impl Switch {
                 )));
             }
         }
+        let target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
         for source in self.sources_of_own(&target).await? {
             from.insert(source.clone(), self.replay_start(&target, &source).await?);
         }
         if ask.as_was {
-            let left_out = self.left_out(&from).await?;
+            let left_out = self.left_out(&target, &from).await?;
             return self.cut_over(&target, None, fence, &ask.who, Vec::new(), left_out).await;
         }
         self.catch_up(&target, &mut from, fence).await?;
