@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use teal::config::Bundle;
-use teal::domain::{Counts, Mode, Outcome, Run};
+use teal::domain::{Counts, Message, Mode, Outcome, Run, RunId, SourceId};
 use teal::pipeline::api::ApiResponse;
+use teal::pipeline::poll::{Asked, Started};
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Request, Response};
-use teal::ports::{Clock, Fault};
+use teal::ports::{Clock, Fault, Outgoing, QueueSender};
 use teal_conformance::{MemoryWorld, Runner, Settings, Trace};
 use teal_connect::ManifestConnectors;
 use teal_stand_in::{Arrives, Blue, BlueOptions, Event, Kind, OfflineBlue, Webhook};
@@ -200,8 +202,35 @@ impl Bench {
             add("boards_talents", list(&record["talents"]).len());
             add("boards_portfolios", list(&record["portfolios"]).len());
         }
+        for entity in ["talents_socials", "talents_portfolios", "portfolios_media", "media_tags_junction"] {
+            add(entity, 0);
+        }
+        for entity in ["talents", "talents_measurements", "boards", "boards_talents", "boards_portfolios"] {
+            add(entity, 0);
+        }
         add("media_tags", self.blue.ids(Kind::MediaTags).len());
         rows
+    }
+
+    /// Starts a run by hand and lets it come to rest.
+    pub async fn start(&self, asked: Asked) -> Run {
+        match self.runner.poll.start(asked).await.expect("nothing stands in the way") {
+            Started::Run(run) => self.go_on(run).await,
+            other => panic!("no run was started: {other:?}"),
+        }
+    }
+
+    /// Goes on with a run until everything is at rest.
+    pub async fn go_on(&self, run: RunId) -> Run {
+        let message = Outgoing::now(Message::Continue { run: run.clone() });
+        self.world.queue.send(vec![message]).await;
+        self.runner.drain().await;
+        self.runner.runs().await.into_iter().find(|one| one.id == run).expect("runs are kept")
+    }
+
+    pub async fn rebuild(&self, switch: bool) -> Run {
+        let run = self.runner.poll.start_rebuild(switch, false, "cli".into()).await.expect("nothing is being built");
+        self.go_on(run).await
     }
 
     /// The row as readers see it.
@@ -209,6 +238,22 @@ impl Bench {
         let answer = self.runner.serve.row(entity, key, None).await;
         (answer.status == 200).then(|| serde_json::from_slice(&answer.body).expect("an answer is JSON"))
     }
+}
+
+/// A complete run, asked for by somebody.
+#[must_use]
+pub fn full(force: bool) -> Asked {
+    Asked { source: SourceId::new("blue"), mode: Mode::Full, cause: "cli".into(), switch: true, force }
+}
+
+/// At most about `most` of the numbers from 1 to `last`, spread evenly.
+pub fn sample(last: u64, most: u64) -> impl Iterator<Item = u64> {
+    (1..=last).step_by(usize::try_from(last.div_ceil(most).max(1)).unwrap_or(1))
+}
+
+/// In memory nothing ever waits.
+pub fn at_once<T>(work: impl Future<Output = T>) -> T {
+    work.now_or_never().expect("in memory nothing waits")
 }
 
 pub async fn deliver(runner: &Runner, webhook: &Webhook) -> ApiResponse {

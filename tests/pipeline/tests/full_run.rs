@@ -2,7 +2,7 @@
 
 use teal::domain::{Mode, Outcome, Version, VersionState};
 use teal::pipeline::switch::MoveTo;
-use teal_pipeline_tests::{Bench, Setup};
+use teal_pipeline_tests::{Bench, Setup, full};
 use teal_stand_in::Kind;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_second_full_run_is_equal_and_shares_nothing_with_the_first() {
 
 #[tokio::test]
 async fn what_the_source_changed_and_dropped_is_counted_as_that() {
-    let bench = Bench::new(Setup::default().edit("max_shrink: 20%", "max_shrink: 60%")).await;
+    let bench = Bench::new(Setup::default().edit("system: nowrep", "system: nowrep\nguard: { max_shrink: 60% }")).await;
     bench.synced().await;
     bench.blue.edit(Kind::MediaTags, &[2, 3]);
     bench.blue.insert(Kind::Boards, 1);
@@ -97,8 +97,8 @@ async fn a_full_run_may_start_while_another_version_waits_and_overtakes_it() {
     bench.synced().await;
     bench.blue.delete(Kind::Talents, &(1..=13).collect::<Vec<u64>>());
     assert_eq!(bench.sync(Mode::Full).await.outcome, Some(Outcome::Failed));
-    bench.blue.insert(Kind::Talents, 12);
-    bench.synced().await;
+    let run = bench.start(full(true)).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
     assert_eq!(bench.runner.pointer().await.version, Version(3));
     assert_eq!(bench.rows().await, bench.rows_of_the_source());
     bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
