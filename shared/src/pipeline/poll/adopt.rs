@@ -97,7 +97,7 @@ impl Poll {
                 }
             }
         }
-        self.fetched(run, None).await
+        self.fetched(run, None, Vec::new()).await
     }
 
     /// The run whose pages the new generations of this source are made from; `None` when the source was

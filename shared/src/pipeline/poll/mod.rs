@@ -24,7 +24,7 @@ use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream};
+use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
 
 pub struct Poll {
     pub ledger: Arc<dyn Ledger>,
@@ -70,6 +70,21 @@ struct Progress {
     run: Stored<Run>,
     source: SourceId,
     worker: u64,
+    /// Requests that were sent and are not in the run's counts yet.
+    requests: u64,
+}
+
+impl Progress {
+    /// The write that adds the requests to the run's counts.
+    fn requests_counted(&self) -> Write {
+        Write::Add {
+            key: ledger::counts_key(&self.run.value.id),
+            numbers: std::collections::BTreeMap::from([(
+                "requests".to_owned(),
+                i64::try_from(self.requests).unwrap_or(0),
+            )]),
+        }
+    }
 }
 
 impl Poll {
@@ -81,6 +96,7 @@ impl Poll {
         match run.value.state {
             RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
             RunState::Fetched => {
+                self.stay(&run.value).await?;
                 self.send_missing(&run.value).await?;
                 self.settle_if_sealed(&run.value).await?;
                 return Ok(Polled::Fetched);
@@ -104,6 +120,10 @@ impl Poll {
     }
 
     async fn work(&self, run: Stored<Run>, worker: u64, budget: &Budget) -> Result<Polled, StageError> {
+        if run.value.outcome.is_some() {
+            // A page of it can't be applied: what is fetched now would be thrown away.
+            return self.fetched(run, None, Vec::new()).await;
+        }
         self.create_generations(&run.value).await?;
         self.send_missing(&run.value).await?;
         match run.value.mode {
@@ -111,7 +131,7 @@ impl Poll {
                 let source = run.value.sources.first().cloned().ok_or_else(|| {
                     StageError::Impossible(format!("run '{}' has no source; it was not written by Teal", run.value.id))
                 })?;
-                self.fetch(Progress { run, source, worker }, budget).await
+                self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
             }
             Mode::Rebuild => self.adopt(run, worker, budget).await,
         }
@@ -151,11 +171,19 @@ impl Poll {
         Ok(Some(ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?))
     }
 
+    /// Prolongs the lease of a run that only waits for its pages to be applied, so that its missing messages
+    /// are not sent again each time that somebody looks.
+    async fn stay(&self, run: &Run) -> Result<(), StageError> {
+        let until = self.clock.now().plus(LEASE);
+        let renew = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
+        Ok(self.ledger.transact(vec![renew]).await?)
+    }
+
     /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
     /// lost with the process that stored them, and applying a page twice changes nothing.
     async fn send_missing(&self, run: &Run) -> Result<(), StageError> {
         for source in &run.sources {
-            for (stream, progress) in self.streams_of(run, source).await? {
+            for (stream, progress) in self.known_streams(run, source).await? {
                 if progress.slots == 0 {
                     continue;
                 }
@@ -177,6 +205,18 @@ impl Poll {
         Ok(())
     }
 
+    /// What is known of the run's streams. Asks no configuration, so that a run can be ended whose
+    /// configuration is gone.
+    async fn known_streams(
+        &self,
+        run: &Run,
+        source: &SourceId,
+    ) -> Result<Vec<(StreamName, StreamProgress)>, StageError> {
+        let prefix = ledger::stream_key(&run.id, source, &StreamName::new("")).sort;
+        let items = ledger::read_all(self.ledger.as_ref(), &ledger::run_part(&run.id), &prefix).await?;
+        Ok(items.into_iter().map(|(sort, progress)| (StreamName::new(&sort[prefix.len()..]), progress)).collect())
+    }
+
     async fn streams_of(&self, run: &Run, source: &SourceId) -> Result<Vec<(StreamName, StreamProgress)>, StageError> {
         let loaded = self.systems.get(&run.config).await?;
         let mut out = Vec::new();
@@ -190,12 +230,16 @@ impl Poll {
 
     /// Fetching is over, by the end of every listing or (with a `failure`) before it. What was stored is
     /// still applied; the run is settled when all of it is.
-    async fn fetched(&self, run: Stored<Run>, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
+    async fn fetched(
+        &self,
+        run: Stored<Run>,
+        failure: Option<(Outcome, String)>,
+        mut writes: Vec<Write>,
+    ) -> Result<Polled, StageError> {
         let mut next = run.value.clone();
         let mut pages = 0;
-        let mut writes = Vec::new();
         for source in &next.sources {
-            for (stream, progress) in self.streams_of(&next, source).await? {
+            for (stream, progress) in self.known_streams(&next, source).await? {
                 pages += progress.slots;
                 let cursor = progress.cursor.filter(|_| progress.ended && next.mode == Mode::Incremental);
                 if let Some(cursor) = cursor {
@@ -230,7 +274,7 @@ impl Poll {
     pub async fn give_up(&self, id: &RunId, error: &StageError) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
         if matches!(run.value.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
-            self.fetched(run, Some((Outcome::Failed, error.to_string()))).await?;
+            self.fetched(run, Some((Outcome::Failed, error.to_string())), Vec::new()).await?;
         }
         Ok(())
     }

@@ -48,7 +48,11 @@ impl Switch {
         let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(pointer.value.version))
             .await?
             .ok_or(StageError::NoVersion(pointer.value.version))?;
-        let target = &self.with_newcomers(target, &pointer.value).await?;
+        let target_key = ledger::version_key(target.version);
+        let stored = ledger::read::<Manifest>(self.ledger.as_ref(), &target_key)
+            .await?
+            .filter(|stored| stored.value.state == target.state)
+            .ok_or_else(|| StageError::Busy(format!("{} was changed by somebody else meanwhile", target.version)))?;
         let replaced: Vec<GenerationId> = old
             .value
             .generation_ids()
@@ -89,7 +93,7 @@ impl Switch {
         let mut writes = vec![
             ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(pointer.revision)),
             lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE), 0),
-            ledger::put(ledger::version_key(target.version), &next, Precondition::None),
+            ledger::put(target_key, &next, ledger::unchanged(Some(&stored))),
             ledger::put(ledger::version_key(left.version), &left, ledger::unchanged(Some(&old))),
         ];
         // A version that was active before knows where its data stood; going on from there misses nothing.
@@ -116,10 +120,22 @@ impl Switch {
         Ok(moved)
     }
 
-    /// Entities that were declared while the target was built, or since it was active, stay with it.
-    async fn with_newcomers(&self, target: &Manifest, pointer: &Pointer) -> Result<Manifest, StageError> {
+    /// The manifest as it would be active now. Of a version that never was, only what it built itself is its
+    /// own: everything else is as readers have it, whatever was switched since it was begun. Entities that
+    /// were declared meanwhile stay.
+    pub(super) async fn as_it_would_be(&self, target: &Manifest) -> Result<Manifest, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let loaded = self.systems.current().await?;
         let mut target = target.clone();
+        if target.activated.is_none() {
+            for (entity, number) in &mut target.generations {
+                if *number != target.version.0
+                    && let Some(now) = pointer.generations.get(entity)
+                {
+                    *number = *now;
+                }
+            }
+        }
         for (entity, number) in &pointer.generations {
             if loaded.system.entity(entity).is_some() {
                 target.generations.entry(entity.clone()).or_insert(*number);

@@ -59,6 +59,11 @@ pub struct Settling {
     pub relation: usize,
     #[serde(default)]
     pub after: Option<crate::domain::Key>,
+    /// How many of the target's own generations are compared with what they replace, and where in the next.
+    #[serde(default)]
+    pub compared: usize,
+    #[serde(default)]
+    pub compared_to: Option<crate::domain::Key>,
 }
 
 /// What an admin asks for when moving to a version by hand.
@@ -99,12 +104,13 @@ impl Switch {
                 )));
             }
         }
+        let target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
         for source in self.sources_of_own(&target).await? {
             from.insert(source.clone(), self.replay_start(&target, &source).await?);
         }
         if ask.as_was {
-            let replay = Replay::Nothing { left_out: self.left_out(&from).await? };
+            let replay = Replay::Nothing { left_out: self.left_out(&target, &from).await? };
             return self.cut_over(&target, replay, fence, &ask.who, Vec::new()).await;
         }
         let replayed = self.catch_up(&target, &mut from, fence).await?;

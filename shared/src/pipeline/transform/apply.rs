@@ -43,6 +43,8 @@ pub struct Job<'a> {
 pub struct Applied {
     pub counts: Counts,
     pub rejects: Vec<Reject>,
+    /// Why nothing at all could be read out of the raw object; it is among the rejects too.
+    pub unreadable: Option<String>,
 }
 
 /// What one configuration reads out of a raw object.
@@ -117,6 +119,7 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
         applied.counts.records = record_counts(reading, &fates);
         if let Some(reason) = &reading.unreadable {
             applied.rejects.push(reject(&job, &stream_of(job.raw), None, None, 0, reason.clone()));
+            applied.unreadable = Some(reason.message.clone());
         }
     }
     Ok(applied)

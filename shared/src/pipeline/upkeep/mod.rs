@@ -1,9 +1,10 @@
 //! upkeep: on schedule, and when a host starts. Resumes runs whose holder died, opens gates that a dead
-//! mover left closed, passes on syncs that wait, and lets go of what nobody keeps.
+//! mover left closed, passes on syncs that wait, queues deliveries that were lost on their way, and lets go of what nobody keeps.
 //!
 //! Always holds: everything here may run at any time, beside everything else, and twice. It deletes only
 //! what no kept version can reach.
 
+mod deliveries;
 mod retention;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Upkeep {
 pub struct Upkept {
     pub resumed: Vec<String>,
     pub gates_repaired: bool,
+    /// Deliveries that were stored and never queued.
+    pub resent: u64,
     #[serde(flatten)]
     pub freed: Freed,
 }
@@ -47,8 +50,9 @@ impl Upkeep {
         let gates_repaired = if alone { self.switch.repair_alone().await? } else { self.switch.repair().await? };
         let resumed = self.resume(alone).await?;
         self.switch.pass_notes_on().await?;
+        let resent = self.resend_lost(alone, budget).await?;
         let freed = self.let_go(budget).await?;
-        Ok(Upkept { resumed, gates_repaired, freed })
+        Ok(Upkept { resumed, gates_repaired, resent, freed })
     }
 
     /// Wakes every run that has not ended and that nobody holds. Waking one that is at work changes nothing.
