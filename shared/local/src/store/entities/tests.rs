@@ -285,6 +285,33 @@ async fn a_filter_uses_the_index_and_pages_in_key_order() {
     assert!(plan.contains("words_v1:word"), "{plan}");
 }
 
+#[tokio::test]
+async fn an_index_follows_its_field_and_survives_changes_of_the_others() {
+    let store = store();
+    let id = generation("words", 1);
+    let fields = vec![
+        field("id", FieldType::Integer, false),
+        field("word", FieldType::String, true),
+        field("size", FieldType::Number, true),
+        field("note", FieldType::String, false),
+    ];
+    store.db.create(spec(id.clone(), fields)).await.unwrap();
+    let text = |text: &str| Value::Text(text.into());
+    let states = [("a", 0.0, "x"), ("a", 0.0, "y"), ("b", 0.0, "y"), ("b", -0.0, "y"), ("b", 2.5, "z")];
+    for (at, (word, size, note)) in (10..).zip(states) {
+        let values = vec![text(word), Value::Float(size), text(note)];
+        store.db.merge(&id, Writer::Live, &at.to_string(), &[upsert(1, at, values.clone())]).await.unwrap();
+        assert_eq!(store.db.get(&id, &Key::int(1)).await.unwrap().unwrap().values[1..], values);
+        for other in ["a", "b"] {
+            let filters = vec![Filter { field: "word".into(), compare: Compare::Equal, value: text(other) }];
+            let found = store.db.list(&id, &ListQuery { after: None, limit: 9, filters }).await.unwrap();
+            assert_eq!(found.len(), usize::from(word == other), "{word} by {other}");
+        }
+    }
+    let intact: String = store.shell().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(intact, "ok");
+}
+
 #[derive(Clone, Debug)]
 struct Batch {
     slot: u8,
