@@ -2,12 +2,11 @@
 //! was left of that moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
-use teal::domain::{EntityName, Pointer, Version};
+use teal::domain::{EntityName, Key, Pointer, Version};
 use teal::pipeline::admin::{RejectFilter, export};
 use teal::pipeline::ledger;
 use teal::pipeline::poll::Budget;
@@ -17,7 +16,7 @@ use teal_local::Local;
 
 use crate::drain::{drain, time_passes};
 use crate::log::Event;
-use crate::plan::{Makes, Plan, Syncs, deliver, key_of, webhook_stage, write_secrets};
+use crate::plan::{Makes, Plan, Syncs, deliver, webhook_stage, write_secrets};
 
 /// What the subject had said by a moment.
 #[derive(Clone, Debug, Default)]
@@ -63,20 +62,6 @@ pub enum Loss {
 
 /// What an undisturbed Teal shows in the end, a line a row.
 pub type Export = BTreeSet<String>;
-
-/// Puts the files of a disk into a directory.
-pub fn write_disk(files: &BTreeMap<PathBuf, Option<Vec<u8>>>, root: &Path) -> io::Result<()> {
-    for (path, bytes) in files {
-        let path = root.join(path);
-        match bytes {
-            None => std::fs::create_dir_all(path)?,
-            // Shared memory of the processes that had the file open; SQLite makes it anew.
-            Some(_) if path.to_string_lossy().ends_with("-shm") => {}
-            Some(bytes) => std::fs::write(path, bytes)?,
-        }
-    }
-    Ok(())
-}
 
 /// Everything that is wrong with the disk at `dir`. `plan` is the subject's; its directory is not touched.
 pub async fn losses(plan: &Plan, dir: &Path, promised: &Promised, undisturbed: &Export) -> Vec<Loss> {
@@ -225,7 +210,7 @@ async fn lost(local: &Local, plan: &Plan, acked: &BTreeSet<String>) -> Result<Ve
     for hook in plan.hooks().filter(|hook| acked.contains(&hook.id)) {
         let row = match &hook.makes {
             Makes::Name { talent, .. } | Makes::Gone { talent } => {
-                let row = local.reader.get(&talents, &key_of(*talent)).await.map_err(|error| unreadable(&error))?;
+                let row = local.reader.get(&talents, &Key::int(*talent)).await.map_err(|error| unreadable(&error))?;
                 let schema = local.reader.head(&talents).await.map_err(|error| unreadable(&error))?.schema;
                 row.map(|row| row.to_json(&schema))
             }
