@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
-use teal::domain::{EntityName, Key, Pointer, Version};
+use teal::domain::{EntityName, Key, Pointer, RunState, Version};
 use teal::pipeline::admin::{RejectFilter, export};
 use teal::pipeline::ledger;
 use teal::pipeline::poll::Budget;
@@ -80,14 +80,15 @@ async fn look(
     losses: &mut Vec<Loss>,
 ) -> Result<(), Loss> {
     let unreadable = |error: &dyn std::fmt::Display| Loss::Unreadable(error.to_string());
-    for name in ["teal.db", "inbox.db"] {
-        is_in_order(&dir.join(name)).map_err(|error| Loss::Unreadable(format!("{name}: {error}")))?;
-    }
     let secrets = dir.join("secrets");
     write_secrets(&secrets).map_err(|error| unreadable(&error))?;
     // What is checked is what the disk held; the checking itself need not wait for one.
     let plan_of_check = Plan { dir: dir.to_owned(), syncs: Syncs::NONE, ..plan.clone() };
     let local = Local::open(plan_of_check.options(), Arc::new(ManifestConnectors)).map_err(|e| unreadable(&e))?;
+    // Only now, so that it is Teal's own opening that finds the disk as it was left.
+    for name in ["teal.db", "inbox.db"] {
+        is_in_order(&dir.join(name)).map_err(|error| Loss::Unreadable(format!("{name}: {error}")))?;
+    }
     time_passes(dir).map_err(Loss::Stuck)?;
 
     if promised.deployed && local.systems.current().await.is_err() {
@@ -117,6 +118,10 @@ async fn look(
         }
     }
     drain(&local, dir).await.map_err(Loss::Stuck)?;
+    let runs = ledger::recent_runs(local.ledger.as_ref(), usize::MAX).await.map_err(|error| unreadable(&error))?;
+    if let Some(run) = runs.iter().find(|run| run.state != RunState::Ended) {
+        return Err(Loss::Stuck(format!("run {} does not end", run.id)));
+    }
     let shown = exported(&local).await?;
     if shown != *undisturbed {
         let missing = undisturbed.difference(&shown).count();
@@ -139,9 +144,6 @@ pub async fn undisturbed(plan: &Plan, dir: &Path) -> Result<Export, Loss> {
 }
 
 fn is_in_order(path: &Path) -> Result<(), String> {
-    if !path.exists() {
-        return Ok(());
-    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let check = || -> rusqlite::Result<String> {
         Connection::open_with_flags(path, flags)?.query_row("PRAGMA integrity_check", [], |row| row.get(0))
