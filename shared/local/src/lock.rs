@@ -111,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn directories_above_that_are_missing_are_made_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("a/b/data");
+        DataLock::take(&data).unwrap();
+        assert!(data.join("teal.lock").is_file());
+    }
+
+    #[test]
     fn a_directory_that_cannot_be_made_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");

@@ -2,12 +2,11 @@
 //! was left of that moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
-use teal::domain::{EntityName, Pointer, Version};
+use teal::domain::{EntityName, Key, Pointer, RunState, Version};
 use teal::pipeline::admin::{RejectFilter, export};
 use teal::pipeline::ledger;
 use teal::pipeline::poll::Budget;
@@ -17,7 +16,7 @@ use teal_local::Local;
 
 use crate::drain::{drain, time_passes};
 use crate::log::Event;
-use crate::plan::{Makes, Plan, Syncs, deliver, key_of, webhook_stage, write_secrets};
+use crate::plan::{Makes, Plan, Syncs, deliver, webhook_stage, write_secrets};
 
 /// What the subject had said by a moment.
 #[derive(Clone, Debug, Default)]
@@ -64,20 +63,6 @@ pub enum Loss {
 /// What an undisturbed Teal shows in the end, a line a row.
 pub type Export = BTreeSet<String>;
 
-/// Puts the files of a disk into a directory.
-pub fn write_disk(files: &BTreeMap<PathBuf, Option<Vec<u8>>>, root: &Path) -> io::Result<()> {
-    for (path, bytes) in files {
-        let path = root.join(path);
-        match bytes {
-            None => std::fs::create_dir_all(path)?,
-            // Shared memory of the processes that had the file open; SQLite makes it anew.
-            Some(_) if path.to_string_lossy().ends_with("-shm") => {}
-            Some(bytes) => std::fs::write(path, bytes)?,
-        }
-    }
-    Ok(())
-}
-
 /// Everything that is wrong with the disk at `dir`. `plan` is the subject's; its directory is not touched.
 pub async fn losses(plan: &Plan, dir: &Path, promised: &Promised, undisturbed: &Export) -> Vec<Loss> {
     let mut losses = Vec::new();
@@ -95,14 +80,15 @@ async fn look(
     losses: &mut Vec<Loss>,
 ) -> Result<(), Loss> {
     let unreadable = |error: &dyn std::fmt::Display| Loss::Unreadable(error.to_string());
-    for name in ["teal.db", "inbox.db"] {
-        is_in_order(&dir.join(name)).map_err(|error| Loss::Unreadable(format!("{name}: {error}")))?;
-    }
     let secrets = dir.join("secrets");
     write_secrets(&secrets).map_err(|error| unreadable(&error))?;
     // What is checked is what the disk held; the checking itself need not wait for one.
     let plan_of_check = Plan { dir: dir.to_owned(), syncs: Syncs::NONE, ..plan.clone() };
     let local = Local::open(plan_of_check.options(), Arc::new(ManifestConnectors)).map_err(|e| unreadable(&e))?;
+    // Only now, so that it is Teal's own opening that finds the disk as it was left.
+    for name in ["teal.db", "inbox.db"] {
+        is_in_order(&dir.join(name)).map_err(|error| Loss::Unreadable(format!("{name}: {error}")))?;
+    }
     time_passes(dir).map_err(Loss::Stuck)?;
 
     if promised.deployed && local.systems.current().await.is_err() {
@@ -132,6 +118,10 @@ async fn look(
         }
     }
     drain(&local, dir).await.map_err(Loss::Stuck)?;
+    let runs = ledger::recent_runs(local.ledger.as_ref(), usize::MAX).await.map_err(|error| unreadable(&error))?;
+    if let Some(run) = runs.iter().find(|run| run.state != RunState::Ended) {
+        return Err(Loss::Stuck(format!("run {} does not end", run.id)));
+    }
     let shown = exported(&local).await?;
     if shown != *undisturbed {
         let missing = undisturbed.difference(&shown).count();
@@ -154,9 +144,6 @@ pub async fn undisturbed(plan: &Plan, dir: &Path) -> Result<Export, Loss> {
 }
 
 fn is_in_order(path: &Path) -> Result<(), String> {
-    if !path.exists() {
-        return Ok(());
-    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let check = || -> rusqlite::Result<String> {
         Connection::open_with_flags(path, flags)?.query_row("PRAGMA integrity_check", [], |row| row.get(0))
@@ -225,7 +212,7 @@ async fn lost(local: &Local, plan: &Plan, acked: &BTreeSet<String>) -> Result<Ve
     for hook in plan.hooks().filter(|hook| acked.contains(&hook.id)) {
         let row = match &hook.makes {
             Makes::Name { talent, .. } | Makes::Gone { talent } => {
-                let row = local.reader.get(&talents, &key_of(*talent)).await.map_err(|error| unreadable(&error))?;
+                let row = local.reader.get(&talents, &Key::int(*talent)).await.map_err(|error| unreadable(&error))?;
                 let schema = local.reader.head(&talents).await.map_err(|error| unreadable(&error))?.schema;
                 row.map(|row| row.to_json(&schema))
             }

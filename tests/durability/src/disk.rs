@@ -22,6 +22,9 @@ use crate::log::{Event, Log};
 
 const SECTOR: usize = 512;
 
+/// Files with their bytes and directories (`None`), by their paths below the root.
+pub type Files = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
 /// What a power cut keeps of the things that were not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeps {
@@ -85,24 +88,35 @@ impl<T> Unsynced<T> {
 
     /// What a sync that began at `upto` makes durable now.
     fn settle(&mut self, upto: usize) -> Vec<T> {
-        let count = upto.saturating_sub(self.settled);
+        let count = upto.saturating_sub(self.settled).min(self.changes.len());
         self.settled += count;
         self.changes.drain(..count).collect()
     }
 }
 
 impl<'a> Disk<'a> {
-    /// `root` is there, durable and empty. The log's paths are below it.
-    #[must_use]
-    pub fn new(log: &'a Log, root: &Path) -> Self {
-        Self {
+    /// `root` is there and durable, with these files in it. The log's paths are below it.
+    pub fn new(log: &'a Log, root: &Path, files: &Files) -> io::Result<Self> {
+        let mut disk = Self {
             log,
             root: root.to_owned(),
             nodes: vec![empty_directory()],
             by_inode: BTreeMap::new(),
             syncs: BTreeMap::new(),
             unsynced_below: None,
+        };
+        // A directory sorts before what is in it.
+        for (path, bytes) in files {
+            let path = root.join(path);
+            match bytes {
+                None => disk.apply(&Event::MakeDirectory { path })?,
+                Some(bytes) => disk.add(&path, bytes.clone())?,
+            }
         }
+        for node in 0..disk.nodes.len() {
+            disk.settle(node, usize::MAX);
+        }
+        Ok(disk)
     }
 
     /// As if nobody had made such syncs below this path (it included), whatever the log says.
@@ -156,14 +170,18 @@ impl<'a> Disk<'a> {
             Some(node) => node,
             None if is_directory => return Err(disagree(&format!("'{}' came from nowhere", path.display()))),
             None => {
-                self.nodes.push(Node::File { durable: Vec::new(), unsynced: Unsynced::new() });
-                let node = self.nodes.len() - 1;
-                self.name(path, |name| NameChange::Add(name, node))?;
-                node
+                self.add(path, Vec::new())?;
+                self.nodes.len() - 1
             }
         };
         self.by_inode.insert(inode, node);
         Ok(())
+    }
+
+    fn add(&mut self, path: &Path, durable: Vec<u8>) -> io::Result<()> {
+        self.nodes.push(Node::File { durable, unsynced: Unsynced::new() });
+        let node = self.nodes.len() - 1;
+        self.name(path, |name| NameChange::Add(name, node))
     }
 
     fn change(&mut self, inode: u64, change: Change) -> io::Result<()> {
@@ -244,7 +262,7 @@ impl<'a> Disk<'a> {
 
     /// Every file that the power cut leaves, by its path below the root, and every directory (`None`).
     #[must_use]
-    pub fn after_power_cut(&self, keeps: Keeps) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    pub fn after_power_cut(&self, keeps: Keeps) -> Files {
         let mut chance = match keeps {
             Keeps::Nothing => Chance { seeded: None, share: 0.0 },
             Keeps::Everything => Chance { seeded: None, share: 1.0 },
@@ -267,7 +285,7 @@ impl<'a> Disk<'a> {
         path: &Path,
         chance: &mut Chance,
         contents: &mut BTreeMap<usize, Vec<u8>>,
-        left: &mut BTreeMap<PathBuf, Option<Vec<u8>>>,
+        left: &mut Files,
     ) {
         let Node::Directory { durable, unsynced, .. } = &self.nodes[directory] else { return };
         let mut names = durable.clone();

@@ -3,6 +3,7 @@
 //! Always holds: what a delivery brings is in no listing of the source, so a delivery that is lost can't be
 //! mended by a sync, and each is about a talent of its own, so none hides another.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use teal::config::Bundle;
-use teal::domain::{Key, Version};
+use teal::domain::Version;
 use teal::pipeline::webhook::{HookRequest, Webhook};
 use teal::trigger::http::{CurrentHooks, Hooks as _};
 use teal_local::blobs::SMALL;
@@ -29,10 +30,12 @@ const HOOKS: usize = 30;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Not there yet: the subject makes it, as at a first start.
+    /// Where it is missing the subject makes it, as at a first start.
     pub dir: PathBuf,
     pub bundle: Bundle,
     pub phases: Vec<Phase>,
+    /// Deliveries that an earlier subject has acked on this disk; nobody sends them again.
+    pub acked: BTreeSet<String>,
     pub syncs: Syncs,
 }
 
@@ -187,9 +190,4 @@ pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
 pub async fn deliver(stage: &CurrentHooks, hook: &Hook) -> u16 {
     let headers = vec![("x-sync-secret-key".into(), HOOK_SECRET.into()), ("x-delivery-id".into(), hook.id.clone())];
     stage.receive(HookRequest { path: "blue".into(), headers, body: hook.body.clone().into() }).await.status
-}
-
-#[must_use]
-pub fn key_of(talent: i64) -> Key {
-    Key::int(talent)
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::disk::{Disk, Files};
 use crate::log::Log;
 use crate::plan::Plan;
 
@@ -19,6 +20,8 @@ pub struct Recording {
     /// What the recorder watched; the plan's directory is in it.
     pub root: PathBuf,
     pub plan: Plan,
+    /// What was there when the subject started.
+    files: Files,
     _dir: tempfile::TempDir,
 }
 
@@ -47,12 +50,19 @@ impl Recorder {
         }
     }
 
-    /// Runs `subject` to its end. `plan` gets the directory to work on.
-    pub fn record(&self, subject: &Path, plan: impl FnOnce(PathBuf) -> io::Result<Plan>) -> io::Result<Recording> {
+    /// Runs `subject` to its end, on a disk with these files. `plan` gets the directory to work on.
+    pub fn record(
+        &self,
+        subject: &Path,
+        mut files: Files,
+        plan: impl FnOnce(PathBuf) -> io::Result<Plan>,
+    ) -> io::Result<Recording> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
         let base = dir.path().canonicalize()?;
         let root = base.join("disk");
         std::fs::create_dir(&root)?;
+        forget_shared_memory(&mut files);
+        write_files(&files, &root)?;
         crate::plan::write_secrets(&base.join("secrets"))?;
         let plan = plan(root.join("data"))?;
         let told = base.join("plan.json");
@@ -69,6 +79,29 @@ impl Recorder {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(io::Error::other(format!("the subject failed with {}:\n{said}", output.status)));
         }
-        Ok(Recording { log: Log::read(&log)?, root, plan, _dir: dir })
+        Ok(Recording { log: Log::read(&log)?, root, plan, files, _dir: dir })
     }
+}
+
+impl Recording {
+    /// The disk as it was when the subject started.
+    pub fn disk(&self) -> io::Result<Disk<'_>> {
+        Disk::new(&self.log, &self.root, &self.files)
+    }
+}
+
+/// The memory that processes shared which had a database open: none has now, and SQLite makes it anew.
+pub fn forget_shared_memory(files: &mut Files) {
+    files.retain(|path, _| !path.to_string_lossy().ends_with("-shm"));
+}
+
+pub fn write_files(files: &Files, root: &Path) -> io::Result<()> {
+    for (path, bytes) in files {
+        let path = root.join(path);
+        match bytes {
+            None => std::fs::create_dir_all(path)?,
+            Some(bytes) => std::fs::write(path, bytes)?,
+        }
+    }
+    Ok(())
 }

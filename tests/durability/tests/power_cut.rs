@@ -4,18 +4,18 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever fails here fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use teal_durability_tests::check::{Export, Loss, Promised, losses, undisturbed, write_disk};
-use teal_durability_tests::disk::{Disk, Keeps, Of};
+use teal_durability_tests::check::{Export, Loss, Promised, losses, undisturbed};
+use teal_durability_tests::disk::{Disk, Files, Keeps, Of};
 use teal_durability_tests::log::Event;
 use teal_durability_tests::plan::{Makes, Plan, Syncs, bundle, phases};
-use teal_durability_tests::recorder::{Recorder, Recording};
+use teal_durability_tests::recorder::{Recorder, Recording, forget_shared_memory, write_files};
 use teal_local::blobs::SMALL;
 use teal_stand_in::{Blue, BlueOptions, Fault, FaultRule};
 use tokio::task::JoinSet;
@@ -40,10 +40,28 @@ async fn scene() -> Option<Scene> {
 
 impl Scene {
     fn record(&self, syncs: Syncs) -> Recording {
-        let plan = |dir| Ok(Plan { dir, bundle: bundle(&self.blue)?, phases: phases(&self.blue), syncs });
+        let (bundle, phases) = (bundle(&self.blue).unwrap(), phases(&self.blue));
+        let plan = |dir| Ok(Plan { dir, bundle, phases, acked: BTreeSet::new(), syncs });
+        self.record_on(Files::new(), plan)
+    }
+
+    /// A subject that goes on where the power cut ended the first one.
+    fn record_again(&self, first: &Recording, cut: Cut) -> (Recording, Promised) {
+        let mut disk = first.disk().unwrap();
+        let mut promised = Promised::default();
+        for event in &first.log.events[..cut.after] {
+            disk.apply(event).unwrap();
+            promised.hear(event);
+        }
+        let plan = |dir| Ok(Plan { dir, acked: promised.acked.clone(), ..first.plan.clone() });
+        (self.record_on(disk.after_power_cut(cut.keeps), plan), promised)
+    }
+
+    fn record_on(&self, files: Files, plan: impl FnOnce(PathBuf) -> std::io::Result<Plan>) -> Recording {
         // Slow only while recording, so that deliveries come in the middle of a sync.
         self.blue.fault(FaultRule { fault: Fault::Slow(20), endpoint: None, page: None, skip: 0, times: None });
-        let recording = self.recorder.record(Path::new(env!("CARGO_BIN_EXE_durability-subject")), plan).unwrap();
+        let subject = Path::new(env!("CARGO_BIN_EXE_durability-subject"));
+        let recording = self.recorder.record(subject, files, plan).unwrap();
         self.blue.clear_faults();
         recording
     }
@@ -85,22 +103,28 @@ fn nothing_or_some(nth: usize, chance: &mut StdRng) -> Keeps {
     if nth.is_multiple_of(2) { Keeps::Nothing } else { Keeps::Some(chance.random()) }
 }
 
+fn write_after(disk: &Disk<'_>, keeps: Keeps, root: &Path) {
+    let mut files = disk.after_power_cut(keeps);
+    forget_shared_memory(&mut files);
+    write_files(&files, root).unwrap();
+}
+
 /// What is wrong after each of these cuts; empty when nothing is.
 async fn try_all<'a>(
     recording: &'a Recording,
     mut disk: Disk<'a>,
     cuts: &[Cut],
+    mut promised: Promised,
     undisturbed: &Export,
 ) -> Vec<(Cut, Vec<Loss>)> {
     let (plan, undisturbed) = (Arc::new(recording.plan.clone()), Arc::new(undisturbed.clone()));
     let mut found = Vec::new();
-    let mut promised = Promised::default();
     let mut cuts = cuts.iter().copied().peekable();
     let mut checks = JoinSet::new();
     for after in 0..=recording.log.events.len() {
         while let Some(cut) = cuts.next_if(|cut| cut.after == after) {
             let dir = tempfile::tempdir().unwrap();
-            write_disk(&disk.after_power_cut(cut.keeps), dir.path()).unwrap();
+            write_after(&disk, cut.keeps, dir.path());
             if checks.len() == AT_ONCE {
                 found.extend(checks.join_next().await.map(Result::unwrap));
             }
@@ -120,24 +144,24 @@ async fn try_all<'a>(
 
 /// The export of the directory that the subject left.
 async fn shown(recording: &Recording) -> Export {
-    let mut disk = Disk::new(&recording.log, &recording.root);
+    let mut disk = recording.disk().unwrap();
     for event in &recording.log.events {
         disk.apply(event).unwrap();
     }
     let dir = tempfile::tempdir().unwrap();
-    write_disk(&disk.after_power_cut(Keeps::Everything), dir.path()).unwrap();
+    write_after(&disk, Keeps::Everything, dir.path());
     undisturbed(&recording.plan, &dir.path().join("data")).await.unwrap()
 }
 
-/// Files below a directory with their bytes, directories with `None`; shared memory left out.
-fn files_below(root: &Path, dir: &Path, into: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
+/// Adds what is below a directory.
+fn files_below(root: &Path, dir: &Path, into: &mut Files) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(root).unwrap().to_owned();
         if path.is_dir() {
             into.insert(name, None);
             files_below(root, &path, into);
-        } else if !name.to_string_lossy().ends_with("-shm") {
+        } else {
             into.insert(name, Some(std::fs::read(&path).unwrap()));
         }
     }
@@ -149,23 +173,44 @@ async fn whatever_the_moment_a_power_cut_loses_nothing_that_was_acked_and_the_ru
     let recording = scene.record(Syncs::ALL);
     let undisturbed = shown(&recording).await;
     let cuts = choose(&recording, number("TEAL_POWER_CUTS", 100) as usize, nothing_or_some);
-    let disk = Disk::new(&recording.log, &recording.root);
-    let found = try_all(&recording, disk, &cuts, &undisturbed).await;
+    let disk = recording.disk().unwrap();
+    let found = try_all(&recording, disk, &cuts, Promised::default(), &undisturbed).await;
     assert!(found.is_empty(), "{} of {} cuts: {:#?}", found.len(), cuts.len(), &found[..found.len().min(5)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_power_cut_loses_nothing_either_while_teal_recovers_from_the_first() {
+    let Some(scene) = scene().await else { return };
+    let first = scene.record(Syncs::ALL);
+    let seed = number("TEAL_POWER_CUT_SEED", 1);
+    let in_the_middle = after_acks(&first, 5)[2].after;
+    for keeps in [Keeps::Nothing, Keeps::Some(seed)] {
+        let (second, promised) = scene.record_again(&first, Cut { after: in_the_middle, keeps });
+        let undisturbed = shown(&second).await;
+        assert_eq!(undisturbed, shown(&first).await);
+        let count = (number("TEAL_POWER_CUTS", 100) / 5).max(2) as usize;
+        let mut cuts = choose(&second, count, nothing_or_some);
+        // Recovery is at the beginning.
+        cuts.extend((1..=count).map(|nth| Cut { after: nth * 10, keeps: Keeps::Some(seed + nth as u64) }));
+        cuts.sort();
+        let found = try_all(&second, second.disk().unwrap(), &cuts, promised, &undisturbed).await;
+        assert!(found.is_empty(), "{} of {} cuts: {:#?}", found.len(), cuts.len(), &found[..found.len().min(5)]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_recorder_misses_nothing_that_changes_the_directory() {
     let Some(scene) = scene().await else { return };
     let recording = scene.record(Syncs::ALL);
-    let mut disk = Disk::new(&recording.log, &recording.root);
+    let mut disk = recording.disk().unwrap();
     for event in &recording.log.events {
         disk.apply(event).unwrap();
     }
     let mut replayed = disk.after_power_cut(Keeps::Everything);
-    replayed.retain(|path, _| !path.to_string_lossy().ends_with("-shm"));
-    let mut real = BTreeMap::new();
+    forget_shared_memory(&mut replayed);
+    let mut real = Files::new();
     files_below(&recording.root, &recording.root, &mut real);
+    forget_shared_memory(&mut real);
     assert_eq!(replayed.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>());
     for (path, bytes) in real {
         assert!(replayed[&path] == bytes, "'{}' differs", path.display());
@@ -186,7 +231,7 @@ fn after_acks(recording: &Recording, count: usize) -> Vec<Cut> {
 /// Acked deliveries that the check misses on the disks of such moments.
 async fn acked_and_lost(recording: &Recording, disk: Disk<'_>) -> Vec<String> {
     let undisturbed = shown(recording).await;
-    let found = try_all(recording, disk, &after_acks(recording, 6), &undisturbed).await;
+    let found = try_all(recording, disk, &after_acks(recording, 6), Promised::default(), &undisturbed).await;
     let lost = found.into_iter().flat_map(|(_, losses)| losses).filter_map(|loss| match loss {
         Loss::Acked(ids) => Some(ids),
         _ => None,
@@ -198,7 +243,7 @@ async fn acked_and_lost(recording: &Recording, disk: Disk<'_>) -> Vec<String> {
 async fn with_nothing_synced_the_same_check_finds_acked_deliveries_lost() {
     let Some(scene) = scene().await else { return };
     let recording = scene.record(Syncs::NONE);
-    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    let lost = acked_and_lost(&recording, recording.disk().unwrap()).await;
     assert!(!lost.is_empty());
 }
 
@@ -206,7 +251,7 @@ async fn with_nothing_synced_the_same_check_finds_acked_deliveries_lost() {
 async fn with_the_inbox_not_synced_the_same_check_finds_acked_deliveries_lost() {
     let Some(scene) = scene().await else { return };
     let recording = scene.record(Syncs { inbox_db: false, ..Syncs::ALL });
-    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    let lost = acked_and_lost(&recording, recording.disk().unwrap()).await;
     assert!(!lost.is_empty());
 }
 
@@ -214,7 +259,7 @@ async fn with_the_inbox_not_synced_the_same_check_finds_acked_deliveries_lost() 
 async fn with_the_entities_not_synced_a_message_is_deleted_for_good_and_its_delivery_is_lost() {
     let Some(scene) = scene().await else { return };
     let recording = scene.record(Syncs { teal_db: false, ..Syncs::ALL });
-    let lost = acked_and_lost(&recording, Disk::new(&recording.log, &recording.root)).await;
+    let lost = acked_and_lost(&recording, recording.disk().unwrap()).await;
     assert!(!lost.is_empty());
 }
 
@@ -224,7 +269,7 @@ async fn with_the_files_or_names_of_large_objects_not_synced_the_same_check_find
     let recording = scene.record(Syncs::ALL);
     let blobs = recording.plan.dir.join("blobs");
     for of in [Of::Files, Of::Directories] {
-        let disk = Disk::new(&recording.log, &recording.root).without_syncs(of, &blobs);
+        let disk = recording.disk().unwrap().without_syncs(of, &blobs);
         let lost = acked_and_lost(&recording, disk).await;
         assert!(lost.iter().any(|id| id.starts_with("change")), "{of:?}: {lost:?}");
         for id in lost {

@@ -46,9 +46,9 @@ impl Story {
         self.begins_sync(inode).ends_sync()
     }
 
-    fn left(self, keeps: Keeps) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    fn left(self, keeps: Keeps) -> Files {
         let log = Log::by_hand(self.bytes, self.events);
-        let mut disk = Disk::new(&log, Path::new(ROOT));
+        let mut disk = Disk::new(&log, Path::new(ROOT), &Files::new()).unwrap();
         for event in &log.events {
             disk.apply(event).unwrap();
         }
@@ -140,7 +140,7 @@ fn syncs_below_a_path_can_be_left_out_those_of_files_or_those_of_directories() {
         let story = story.opens_directory("/d/b", 3).opens("/d/b/a", 2).opens("/d/c", 4);
         let story = story.writes(2, 0, b"a").writes(4, 0, b"c").syncs(2).syncs(4).syncs(3).syncs(1);
         let log = Log::by_hand(story.bytes, story.events);
-        let mut disk = Disk::new(&log, Path::new(ROOT)).without_syncs(of, Path::new("/d/b"));
+        let mut disk = Disk::new(&log, Path::new(ROOT), &Files::new()).unwrap().without_syncs(of, Path::new("/d/b"));
         for event in &log.events {
             disk.apply(event).unwrap();
         }
@@ -153,10 +153,26 @@ fn syncs_below_a_path_can_be_left_out_those_of_files_or_those_of_directories() {
 }
 
 #[test]
+fn what_was_there_before_the_log_began_is_durable() {
+    let before = Files::from([
+        (PathBuf::from("b"), None),
+        (PathBuf::from("b/a"), Some(b"old".to_vec())),
+        (PathBuf::from("c"), Some(b"c".to_vec())),
+    ]);
+    let story = Story::default().opens("/d/b/a", 2).writes(2, 0, b"new").then(Event::Unlink { path: "/d/c".into() });
+    let log = Log::by_hand(story.bytes, story.events);
+    let mut disk = Disk::new(&log, Path::new(ROOT), &before).unwrap();
+    for event in &log.events {
+        disk.apply(event).unwrap();
+    }
+    assert_eq!(disk.after_power_cut(Keeps::Nothing), before);
+}
+
+#[test]
 fn a_log_that_can_t_be_true_is_refused() {
     let refused = |event: Event| {
         let log = Log::by_hand(Vec::new(), Vec::new());
-        Disk::new(&log, Path::new(ROOT)).apply(&event).unwrap_err().to_string()
+        Disk::new(&log, Path::new(ROOT), &Files::new()).unwrap().apply(&event).unwrap_err().to_string()
     };
     for event in [
         Event::Write { inode: 9, offset: 0, data: 0..0 },
