@@ -24,6 +24,8 @@ async fn edits_and_inserts_arrive_in_the_active_version_and_the_cursor_moves() {
         bench.blue.edit(Kind::Talents, &[1 + round, 7]);
         bench.blue.edit(Kind::Boards, &[2]);
         bench.blue.insert(Kind::MediaTags, 1);
+        // Longer than the lookback, so that the next round does not bring the same again.
+        bench.world.clock.advance(Duration::from_secs(90));
         let run = bench.sync(Mode::Incremental).await;
         assert_eq!((run.mode, run.outcome), (Mode::Incremental, Some(Outcome::Complete)), "{run:?}");
         let counts = bench.runner.counts(&run).await;

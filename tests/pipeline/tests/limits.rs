@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use teal::domain::{Mode, Outcome, RunState};
+use teal::domain::{Mode, Outcome, RunState, SourceId};
+use teal::pipeline::limits::permit;
 use teal::ports::Clock;
-use teal_conformance::Step;
-use teal_pipeline_tests::{Bench, Setup};
+use teal_conformance::{Call, Decision, Step, Trace};
+use teal_pipeline_tests::{Bench, Setup, at_once};
 use teal_stand_in::{Fault, FaultRule, RetryHint};
 
 #[tokio::test]
@@ -54,4 +55,24 @@ async fn a_wait_beyond_what_is_allowed_ends_the_run_with_its_progress() {
     let counts = bench.runner.counts(&run).await;
     assert_eq!((counts.requests, counts.pages, counts.records.fetched), (3, 2, 20), "{counts:?}");
     assert!(bench.runner.export().await.is_empty(), "nothing of it is visible");
+}
+
+#[tokio::test]
+async fn two_processes_that_ask_one_source_keep_its_limit_together() {
+    let mut bench = Bench::new(Setup { talents: 40, page: 2, ..Setup::default() }).await;
+    let (world, blue) = (bench.world.clone(), bench.blue.clone());
+    // The other one takes a permit each time that ours is about to, and uses it at once.
+    bench.restart(&Trace::new(move |call: &Call| {
+        if call.op == "transact" && call.what == "source#-/-/blue/limit" && call.number % 2 == 0 {
+            let source = SourceId::new("blue");
+            at_once(permit(world.ledger.as_ref(), world.clock.as_ref(), world.entropy.as_ref(), &source, Some(10.0)))
+                .unwrap();
+            assert_eq!(blue.ask("/api/media-tags?page=1", Some("blue-key")).status, 200);
+        }
+        Decision::Proceed
+    }));
+    bench.synced().await;
+    let counts = bench.blue.counts();
+    assert!(counts.by_endpoint["media-tags"] > 10, "both were at work: {counts:?}");
+    assert!(counts.most_in_a_second <= 10, "{}", counts.most_in_a_second);
 }

@@ -47,7 +47,7 @@ async fn undisturbed() -> (Vec<String>, u64) {
 #[tokio::test]
 async fn killed_at_any_call_it_goes_on_and_ends_with_the_same() {
     let (expected, calls) = undisturbed().await;
-    for k in sample(calls, 150) {
+    for k in sample(calls, 60) {
         let trace = Trace::new(at(k, Decision::Stop));
         let (mut bench, webhook) = before(&trace).await;
         let acked = deliver(&bench.runner, &webhook).await.status == 202;
@@ -66,7 +66,7 @@ async fn killed_at_any_call_it_goes_on_and_ends_with_the_same() {
 #[tokio::test]
 async fn killed_and_taken_over_by_a_process_that_is_not_alone_it_ends_with_the_same() {
     let (expected, calls) = undisturbed().await;
-    for k in sample(calls, 40) {
+    for k in sample(calls, 20) {
         let trace = Trace::new(at(k, Decision::Stop));
         let (mut bench, webhook) = before(&trace).await;
         let acked = deliver(&bench.runner, &webhook).await.status == 202;
@@ -85,7 +85,7 @@ async fn killed_and_taken_over_by_a_process_that_is_not_alone_it_ends_with_the_s
 async fn any_call_may_fail_once_whether_it_took_effect_or_not() {
     let (expected, calls) = undisturbed().await;
     for decision in [Decision::FailBefore, Decision::FailAfter] {
-        for k in sample(calls, 100) {
+        for k in sample(calls, 35) {
             let trace = Trace::new(at(k, decision));
             let (bench, webhook) = before(&trace).await;
             if deliver(&bench.runner, &webhook).await.status != 202 {

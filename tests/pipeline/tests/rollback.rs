@@ -1,8 +1,9 @@
 //! Going back: the version before, with the changes since, or as it was.
 
 use serde_json::json;
-use teal::domain::{Mode, Version};
+use teal::domain::{Mode, Outcome, Version};
 use teal::pipeline::switch::MoveTo;
+use teal_conformance::{Call, Decision, Trace};
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::{Event, Kind};
 
@@ -65,4 +66,37 @@ async fn what_is_gone_or_active_or_unknown_can_not_be_gone_back_to() {
     bench.tell(Event::TalentUpdated, 9).await;
     bench.runner.drain().await;
     assert!(bench.world.queue.dead_letters().is_empty(), "the gates are open again");
+}
+
+#[tokio::test]
+async fn going_back_before_the_run_that_switched_has_ended_stays_gone_back() {
+    let mut bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    bench.blue.edit(Kind::Talents, &[1]);
+    // The pointer moves, and whoever moved it does not live to end the run.
+    bench.restart(&Trace::new(|call: &Call| {
+        let dies = call.op == "get" && call.what.ends_with("/settling") || call.what.starts_with("audit/");
+        if dies { Decision::Stop } else { Decision::Proceed }
+    }));
+    bench.runner.ask_for_sync("blue", Mode::Full).await;
+    bench.runner.drain().await;
+    bench.restart(&Trace::new(
+        |call: &Call| {
+            if call.what.starts_with("audit/") { Decision::Stop } else { Decision::Proceed }
+        },
+    ));
+    bench.runner.wake_up().await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    assert_eq!(bench.runner.unfinished_runs().await.len(), 1);
+
+    bench.restart(&Trace::default());
+    bench.runner.switch.repair_alone().await.unwrap();
+    bench.runner.switch.move_to(&back_to(1, false)).await.unwrap();
+    let before = bench.runner.export().await;
+    bench.runner.wake_up().await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(bench.runner.pointer().await.version, Version(1), "what somebody chose since stays");
+    assert_eq!(bench.runner.export().await, before);
+    assert_eq!(bench.last_run().await.outcome, Some(Outcome::Complete));
 }
