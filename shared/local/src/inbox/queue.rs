@@ -183,6 +183,24 @@ impl Queue {
         Ok(released)
     }
 
+    /// Makes visible what was received and neither deleted nor released: for a process that has just found
+    /// itself alone on its data, so that whoever had received it can only be dead. Says how many that were.
+    pub async fn release_all(&self) -> Result<usize, Fault> {
+        let now = self.clock.now();
+        let released = self
+            .file
+            .write("messages", move |connection| {
+                let mut release = connection
+                    .prepare_cached("UPDATE message SET visible_at = ?1 WHERE receive_count > 0 AND visible_at > ?1")?;
+                Ok(release.execute(params![now.0])?)
+            })
+            .await?;
+        for queue in QueueName::ALL {
+            self.wake(queue);
+        }
+        Ok(released)
+    }
+
     pub async fn depth(&self, queue: QueueName) -> Result<Depth, Fault> {
         let now = self.clock.now();
         self.file

@@ -105,6 +105,19 @@ async fn after_its_last_reception_a_message_is_a_dead_letter_until_it_is_redrive
 }
 
 #[tokio::test]
+async fn what_a_dead_process_had_received_is_visible_again_at_once_and_what_waits_goes_on_waiting() {
+    let (dir, clock) = temp();
+    let queue = Inbox::open(dir.path(), clock.clone(), options()).unwrap().queue();
+    send(&queue, &["taken"]).await;
+    assert_eq!(queue.receive(QueueName::Switch, 10, 100 * SECOND).await.unwrap().len(), 1);
+    queue.send(vec![Outgoing::after(message("later"), SECOND)]).await.into_iter().for_each(Result::unwrap);
+    assert_eq!(queue.release_all().await.unwrap(), 1);
+    let again = queue.receive(QueueName::Switch, 10, SECOND).await.unwrap();
+    assert_eq!(names(&again), ["taken"]);
+    assert_eq!(again[0].receive_count, 2);
+}
+
+#[tokio::test]
 async fn dead_letters_in_front_of_a_queue_take_no_place_in_its_batches() {
     let (dir, clock) = temp();
     let options = InboxOptions { max_receive: 1, ..options() };
