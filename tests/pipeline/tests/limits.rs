@@ -1,5 +1,6 @@
 //! P9: no source gets more requests than its limit, and waiting for a quota costs none.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use teal::domain::{Mode, Outcome, RunState, SourceId};
@@ -62,8 +63,10 @@ async fn two_processes_that_ask_one_source_keep_its_limit_together() {
     let mut bench = Bench::new(Setup { talents: 40, page: 2, ..Setup::default() }).await;
     let (world, blue) = (bench.world.clone(), bench.blue.clone());
     // The other one takes a permit each time that ours is about to, and uses it at once.
+    let turns = AtomicU64::new(0);
     bench.restart(&Trace::new(move |call: &Call| {
-        if call.op == "transact" && call.what == "source#-/-/blue/limit" && call.number % 2 == 0 {
+        let about_to = call.op == "transact" && call.what == "source#-/-/blue/limit";
+        if about_to && turns.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             let source = SourceId::new("blue");
             at_once(permit(world.ledger.as_ref(), world.clock.as_ref(), world.entropy.as_ref(), &source, Some(10.0)))
                 .unwrap();

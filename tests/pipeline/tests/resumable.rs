@@ -146,3 +146,21 @@ async fn a_run_whose_configuration_is_gone_fails_and_frees_the_way() {
     assert!(run.reason.unwrap().contains(old.as_str()));
     assert_eq!(bench.runner.export().await, before);
 }
+
+#[tokio::test]
+async fn a_run_whose_pages_are_applied_slower_than_its_lease_lasts_is_still_one_run() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.runner.ask_for_sync("blue", Mode::Full).await;
+    while bench.runner.runs().await.is_empty() || !bench.runner.unfinished_runs().await.is_empty() {
+        bench.runner.step().await;
+        bench.world.clock.advance(std::time::Duration::from_secs(130));
+        bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    }
+    bench.runner.drain().await;
+    let runs = bench.runner.runs().await;
+    assert_eq!(runs.len(), 1);
+    let counts = bench.runner.counts(&runs[0]).await;
+    assert!(counts.add_up() && counts.pages == 6, "{counts:?}");
+    assert_eq!(bench.rows().await, bench.rows_of_the_source());
+    assert_eq!(bench.blue.counts().pages_served_again(), 0);
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use teal::domain::{Outcome, VersionState};
+use teal::pipeline::admin::RejectFilter;
 use teal::ports::{BlobReader, EntityAdmin};
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::{Event, Kind};
@@ -38,4 +39,23 @@ async fn versions_tables_and_raw_go_when_nobody_needs_them() {
     let run = bench.rebuild(true).await;
     assert_eq!(run.outcome, Some(Outcome::Complete), "also of a rebuilt one: {run:?}");
     assert_eq!(bench.blue.counts().requests, requests);
+}
+
+#[tokio::test]
+async fn what_was_rejected_goes_with_its_raw_and_not_before() {
+    let bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    let record = bench.blue.record(Kind::Talents, 1).unwrap();
+    let body = serde_json::json!({ "id": "x1", "event": "talent.updated", "data": record }).to_string();
+    bench.deliver(&teal_stand_in::Webhook { id: "x1".into(), body: body.into() }).await;
+    bench.runner.drain().await;
+    let mut rejects = Vec::new();
+    for _ in 0..4 {
+        rejects.push(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().len());
+        bench.world.clock.advance(Duration::from_secs(3600));
+        bench.synced().await;
+        bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    }
+    assert_eq!(rejects[..2], [1, 1]);
+    assert!(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().is_empty());
 }
