@@ -64,7 +64,8 @@ async fn run(event: Event, k: u64) -> u64 {
     bench.restart(&trace);
     let run = bench.sync(Mode::Full).await;
     assert!(run.outcome.unwrap().is_success(), "call {k}: {run:?}");
-    if let Some((applied, visible)) = *at_once_in.lock().unwrap() {
+    let outcome = *at_once_in.lock().unwrap();
+    if let Some((applied, visible)) = outcome {
         assert!(visible || !applied, "call {k}: an applied change is read at once");
         assert!(is_in(&bench.runner, event).await, "call {k}: the change is in the new version");
         // Of boards nobody was told; they are as they were when their page was asked for.
