@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use teal::config::Bundle;
 use teal::domain::{Counts, Message, Mode, Outcome, Run, RunId, SourceId};
@@ -285,5 +284,5 @@ fn answer(
         return Err(Fault::new(FaultKind::Transient, "the answer was cut short"));
     }
     let headers = answered.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok(Response { status: answered.status, headers, body: Bytes::from(answered.body) })
+    Ok(Response { status: answered.status, headers, body: answered.body })
 }

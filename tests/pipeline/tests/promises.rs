@@ -1,5 +1,7 @@
 //! What the design promises, a file each, over the example system in memory.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod atomic_switch;
 mod coalescing;
 mod full_run;

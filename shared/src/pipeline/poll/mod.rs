@@ -15,8 +15,8 @@ mod start;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(in crate::pipeline) use start::spec;
 pub use start::{Asked, Started};
+pub(in crate::pipeline) use start::{WEBHOOK_CAUSE, spec};
 
 use super::error::StageError;
 use super::lease::{self, LEASE, Lease};

@@ -20,6 +20,10 @@ use crate::pipeline::systems::Loaded;
 use crate::ports::entities::{Gate, GenerationSpec};
 use crate::ports::{Precondition, Write};
 
+/// How the cause of a sync begins that a delivery asked for; the delivery follows. A delivery comes more than
+/// once, and asks for one sync all the same.
+pub(in crate::pipeline) const WEBHOOK_CAUSE: &str = "webhook ";
+
 /// Who asks for a sync of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -63,10 +67,18 @@ impl Poll {
         let key = ledger::lease_key(&asked.source);
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
         if let Some(lease) = seen.as_ref().map(|s| &s.value) {
-            let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.holder)).await?;
-            if run.is_some_and(|r| r.value.state != RunState::Ended) {
+            let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.holder)).await?.map(|run| run.value);
+            let told = asked.cause.starts_with(WEBHOOK_CAUSE);
+            if let Some(run) = run.as_ref().filter(|run| told && run.cause == asked.cause && run.mode == asked.mode) {
+                return Ok(Started::Resumes(run.id.clone()));
+            }
+            if run.is_some_and(|run| run.state != RunState::Ended) {
                 if lease.is_held(now) {
                     return self.leave_note(&asked, &lease.holder).await;
+                }
+                if told {
+                    // The source says that there is something newer than what that run has listed so far.
+                    self.leave_note(&asked, &lease.holder).await?;
                 }
                 return Ok(Started::Resumes(RunId::new(&lease.holder)));
             }

@@ -6,6 +6,7 @@ use super::apply::{Applied, Job, apply};
 use crate::config::Action;
 use crate::domain::{ConfigHash, Message, Raw, RawKey, RunId, SourceId};
 use crate::pipeline::error::StageError;
+use crate::pipeline::poll::WEBHOOK_CAUSE;
 use crate::pipeline::{changelog, ledger};
 use crate::ports::entities::Writer;
 use crate::ports::queue::{Outgoing, send_all};
@@ -82,7 +83,7 @@ impl Transform {
         let mut syncs = Vec::new();
         for rule in webhook.on.iter().filter(|rule| rule.applies(&body)) {
             if let Action::Sync { mode } = rule.action {
-                let cause = format!("webhook {}", key.0.rsplit('/').next().unwrap_or_default());
+                let cause = format!("{WEBHOOK_CAUSE}{}", key.0.rsplit('/').next().unwrap_or_default());
                 syncs.push(Outgoing::now(Message::Sync { source: source.clone(), mode, cause }));
             }
         }
