@@ -53,7 +53,7 @@ pub struct DemoArgs {
 }
 
 /// Plays the demo. The exit code says whether everything was as promised.
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let temporary = match &args.keep {
         Some(dir) => {
@@ -75,7 +75,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             eprintln!("\nstopped before the end");
             return Ok(ExitCode::from(130));
         }
-        summary = play(&args, dir, &telling, began) => summary?,
+        summary = play(args, dir, &telling, began) => summary?,
     };
     telling.close(&summary)?;
     if let Some(temporary) = temporary {
