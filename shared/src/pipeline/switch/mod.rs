@@ -39,6 +39,10 @@ use crate::domain::{Fence, Manifest, SourceId, Version, VersionState};
 use crate::ports::entities::Gate;
 use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
 
+/// How often, and how long each time, somebody who asks for a move waits for the one that is under way.
+const PATIENCE: usize = 20;
+const A_MOMENT: std::time::Duration = std::time::Duration::from_millis(250);
+
 pub struct Switch {
     pub ledger: Arc<dyn Ledger>,
     pub admin: Arc<dyn EntityAdmin>,
@@ -80,7 +84,7 @@ pub struct MoveTo {
 impl Switch {
     /// Switches or rolls back to a version that is ready or was active.
     pub async fn move_to(&self, ask: &MoveTo) -> Result<Moved, StageError> {
-        let fence = self.take_lease(&ask.who).await?;
+        let fence = self.take_lease_patiently(&ask.who).await?;
         let moved = self.move_under(ask, fence).await;
         self.give_lease_back(&ask.who, fence, moved.is_ok()).await?;
         moved
@@ -135,6 +139,18 @@ impl Switch {
             }
             None => Ok(target.replayed.get(&source.to_string()).copied().unwrap_or(0)),
         }
+    }
+
+    /// Waits a little for whoever moves the pointer now: a run that has just ended gives the lease back a
+    /// moment after it shows as ended.
+    async fn take_lease_patiently(&self, who: &str) -> Result<Fence, StageError> {
+        for _ in 0..PATIENCE {
+            match self.take_lease(who).await {
+                Err(StageError::Busy(_)) => self.clock.sleep(A_MOMENT).await,
+                other => return other,
+            }
+        }
+        self.take_lease(who).await
     }
 
     /// Takes the lease of whoever moves the pointer. If the one before did not give it back, it may have
