@@ -139,6 +139,12 @@ fn go_by_arrival(change: &mut RecordChange, call: i64) {
     }
 }
 
+fn keep_the_first_of_equals(change: &mut RecordChange, call: i64) {
+    if let Effect::Upsert { order, .. } = &mut change.effect {
+        order.hash = u64::MAX - call.cast_unsigned();
+    }
+}
+
 fn forget_the_owner(change: &mut RecordChange, _: i64) {
     change.owner = Key::int(1);
 }
@@ -168,5 +174,5 @@ noticed! {
     an_adapter_that_ignores_the_hash_is_noticed: entities_follow_the_model, ignore_the_hash;
     an_adapter_that_forgets_the_owner_is_noticed: entities_follow_the_model, forget_the_owner;
     an_adapter_that_goes_by_arrival_depends_on_order: any_order_gives_the_same_rows, go_by_arrival;
-    an_adapter_that_ignores_the_hash_depends_on_order: any_order_gives_the_same_rows, ignore_the_hash;
+    an_adapter_that_keeps_the_first_of_equals_depends_on_order: any_order_gives_the_same_rows, keep_the_first_of_equals;
 }

@@ -61,7 +61,7 @@ const CALL: Duration = Duration::from_secs(60);
 /// How often upkeep looks after things.
 const UPKEEP: Duration = Duration::from_secs(60);
 /// Attempts at a message before it is put aside. With the rests in between, longer than any lease lasts.
-const MAX_RECEIVE: u32 = 10;
+const MAX_RECEIVE: u32 = 20;
 
 /// What may differ between a real Teal and one under test.
 #[derive(Clone, Debug)]
@@ -228,6 +228,7 @@ impl Local {
     /// an earlier process left behind goes on.
     pub async fn start(&self, stop: &Stop, schedules: bool) -> Result<Running, StageError> {
         let spent = Arc::new(AtomicBool::new(false));
+        self.queue.release_all().await?;
         self.upkeep.round(true, &self.budget(&spent)).await?;
         let mut tasks = JoinSet::new();
         let flag = spent.clone();

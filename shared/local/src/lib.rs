@@ -7,6 +7,7 @@
 pub mod app;
 pub mod blobs;
 pub mod clock;
+pub mod console;
 pub mod entropy;
 pub mod host;
 pub mod inbox;

@@ -1,7 +1,8 @@
 //! One process a data directory.
 //!
-//! Owns `teal.lock`, which says who works on the directory. Always holds: the operating system frees the
-//! lock when its process ends, however it ends; the file's text is only for people.
+//! Owns `teal.lock`, which says who works on the directory, and making that directory. Always holds: the
+//! operating system frees the lock when its process ends, however it ends; the file's text is only for
+//! people; the directory's own name is durable before anything is stored in it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,11 +17,11 @@ pub struct DataLock {
 }
 
 impl DataLock {
-    /// Makes the directory if it is missing.
+    /// Makes the directory if it is missing, and those above it.
     pub fn take(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("teal.lock");
         let failed = |error| LockError::Io { path: path.clone(), error };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        make_durable(dir).map_err(failed)?;
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -59,6 +60,30 @@ impl DataLock {
     }
 }
 
+/// What is synced inside a directory is lost with the directory's name, which only its parent's sync keeps.
+fn make_durable(dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    let was_there = dir.is_dir();
+    if !was_there {
+        make_durable(parent)?;
+        match std::fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => return Err(error),
+            _ => {}
+        }
+    }
+    // Also when it was there: whoever made it may have been killed before this. Windows has no such call.
+    let synced = if cfg!(unix) { File::open(parent).and_then(|parent| parent.sync_all()) } else { Ok(()) };
+    match synced {
+        // Somebody else made it, in a directory that we must not read.
+        Err(error) if was_there && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("the data directory '{}' is in use by {holder}; stop it, or choose another directory", .dir.display())]
@@ -83,6 +108,14 @@ mod tests {
         assert!(told.contains("http://127.0.0.1:4000"), "{told}");
         drop(lock);
         DataLock::take(&data).unwrap();
+    }
+
+    #[test]
+    fn directories_above_that_are_missing_are_made_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("a/b/data");
+        DataLock::take(&data).unwrap();
+        assert!(data.join("teal.lock").is_file());
     }
 
     #[test]

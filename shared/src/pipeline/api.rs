@@ -1,6 +1,6 @@
 //! What stages answer over HTTP, whatever host carries it: answers, problems, and the seam to admin.
 //!
-//! Owns the error codes of everything that answers HTTP. Each has a page under docs/errors, named after it.
+//! Owns the error codes of everything that answers HTTP (S: serving, A: administering). Each has a page under docs/errors, named after it.
 //! Owns no routing and no event shapes: those are the trigger's.
 //!
 //! Always holds: what is no success is a problem document (RFC 9457) with a stable code; it names what was
@@ -75,10 +75,19 @@ pub enum Code {
     TooLarge,
     Body,
     Internal,
+    Busy,
+    Impossible,
+    Config,
+    NoConfig,
+    NoSource,
+    NoSecret,
+    NoRun,
+    NoVersion,
+    NoReject,
 }
 
 impl Code {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::NoRoute,
         Self::Method,
         Self::Unauthenticated,
@@ -95,6 +104,15 @@ impl Code {
         Self::TooLarge,
         Self::Body,
         Self::Internal,
+        Self::Busy,
+        Self::Impossible,
+        Self::Config,
+        Self::NoConfig,
+        Self::NoSource,
+        Self::NoSecret,
+        Self::NoRun,
+        Self::NoVersion,
+        Self::NoReject,
     ];
 
     fn row(self) -> (&'static str, u16, &'static str) {
@@ -115,6 +133,15 @@ impl Code {
             Self::TooLarge => ("TEAL-S014", 413, "The body is too large"),
             Self::Body => ("TEAL-S015", 400, "The body can't be read"),
             Self::Internal => ("TEAL-S016", 500, "Teal failed"),
+            Self::Busy => ("TEAL-A001", 409, "Something else is at work"),
+            Self::Impossible => ("TEAL-A002", 409, "This can't be done now"),
+            Self::Config => ("TEAL-A003", 422, "The configuration is wrong"),
+            Self::NoConfig => ("TEAL-A004", 409, "There is no configuration yet"),
+            Self::NoSource => ("TEAL-A005", 404, "There is no such source"),
+            Self::NoSecret => ("TEAL-A006", 409, "A secret is missing"),
+            Self::NoRun => ("TEAL-A007", 404, "There is no such run"),
+            Self::NoVersion => ("TEAL-A008", 404, "There is no such version"),
+            Self::NoReject => ("TEAL-A009", 404, "There is no such reject"),
         }
     }
 

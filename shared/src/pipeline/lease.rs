@@ -23,6 +23,10 @@ pub struct Lease {
     pub fence: Fence,
     /// [`Millis`] 0 when it was given back.
     pub until: Millis,
+    /// The call that is at work for the holder right now; 0 between calls. Queues repeat messages, and two
+    /// calls that do the same work at the same time would do everything twice.
+    #[serde(default)]
+    pub worker: u64,
 }
 
 impl Lease {
@@ -48,10 +52,11 @@ pub fn take(
     numbers: Option<&Stored<Numbers>>,
     holder: String,
     until: Millis,
+    worker: u64,
 ) -> (Fence, [Write; 2]) {
     let mut next = numbers.map(|n| n.value).unwrap_or_default();
     next.fence = Fence(next.fence.0 + 1);
-    let lease = Lease { holder, fence: next.fence, until };
+    let lease = Lease { holder, fence: next.fence, until, worker };
     let writes = [
         ledger::put_marked(key, &lease, next.fence.0, ledger::unchanged(seen)),
         ledger::put(ledger::numbers_key(), &next, ledger::unchanged(numbers)),
@@ -61,15 +66,22 @@ pub fn take(
 
 /// The write that prolongs a lease, and is refused when somebody newer holds it.
 #[must_use]
-pub fn renew(key: ItemKey, holder: &str, fence: Fence, until: Millis) -> Write {
-    let lease = Lease { holder: holder.to_owned(), fence, until };
+pub fn renew(key: ItemKey, holder: &str, fence: Fence, until: Millis, worker: u64) -> Write {
+    let lease = Lease { holder: holder.to_owned(), fence, until, worker };
     ledger::put_marked(key, &lease, fence.0, crate::ports::Precondition::NoneNewer(fence.0))
 }
 
 /// The write that gives a lease back. Its fence stays, so that older ones are still refused.
 #[must_use]
 pub fn give_back(key: ItemKey, holder: &str, fence: Fence) -> Write {
-    renew(key, holder, fence, Millis(0))
+    renew(key, holder, fence, Millis(0), 0)
+}
+
+/// The write that ends a lease whose holder can only be dead. Its fence stays.
+#[must_use]
+pub fn expire(key: ItemKey, seen: &Stored<Lease>) -> Write {
+    let lease = Lease { until: Millis(1), worker: 0, ..seen.value.clone() };
+    ledger::put_marked(key, &lease, seen.mark, ledger::unchanged(Some(seen)))
 }
 
 /// Takes a lease for an admin action or a switch; `Busy` while somebody else holds it.
@@ -84,7 +96,7 @@ pub async fn acquire(
         return Err(StageError::Busy(format!("{} is at work on it until {} at most", lease.holder, lease.until)));
     }
     let numbers = ledger::read(ledger, &ledger::numbers_key()).await?;
-    let (fence, writes) = take(key.clone(), seen.as_ref(), numbers.as_ref(), holder.to_owned(), now.plus(LEASE));
+    let (fence, writes) = take(key.clone(), seen.as_ref(), numbers.as_ref(), holder.to_owned(), now.plus(LEASE), 0);
     match ledger.transact(writes.into()).await {
         Ok(()) => Ok((fence, seen.map(|s| s.value))),
         Err(error) if ledger::was_refused(&error) => {

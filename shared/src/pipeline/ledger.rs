@@ -19,6 +19,8 @@
 //! source#{source}     lease                            who syncs it now
 //!                     limit                            when the next request may go out
 //!                     next                             a sync that waits for the lease
+//!                     request                          Request: what asked for the last run
+//!                     sweep                            how far upkeep is in looking for lost deliveries
 //!                     cursor#{stream}                  where the next incremental run starts
 //!                     log                              next number of its change log
 //! log#{source}        {n:012}                          LogEntry
@@ -161,6 +163,13 @@ pub struct NextSync {
     pub cause: String,
 }
 
+/// Which message started the last run of a source, so that it starts none when it is delivered again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: String,
+    pub run: RunId,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     pub at: Millis,
@@ -273,6 +282,16 @@ pub fn limit_key(source: &SourceId) -> ItemKey {
 #[must_use]
 pub fn next_key(source: &SourceId) -> ItemKey {
     ItemKey::new(source_part(source), "next")
+}
+
+#[must_use]
+pub fn request_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "request")
+}
+
+#[must_use]
+pub fn sweep_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "sweep")
 }
 
 #[must_use]

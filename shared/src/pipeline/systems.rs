@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
 use crate::config::{Bundle, Source, System};
-use crate::domain::{ConfigHash, SourceName};
+use crate::domain::{ConfigHash, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{BlobReader, Connector, Connectors, LedgerReader, Secrets};
 
@@ -17,6 +17,8 @@ use crate::ports::{BlobReader, Connector, Connectors, LedgerReader, Secrets};
 pub struct Loaded {
     pub system: System,
     connectors: BTreeMap<SourceName, Arc<dyn Connector>>,
+    /// Not kept then: somebody may be about to set them.
+    lacks_secrets: bool,
 }
 
 impl Loaded {
@@ -62,7 +64,9 @@ impl Systems {
         let bundle = Bundle::decode(&bytes)
             .map_err(|error| StageError::Config { hash: hash.clone(), why: error.to_string() })?;
         let loaded = Arc::new(self.compile(&bundle).await?);
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), loaded.clone());
+        if !loaded.lacks_secrets {
+            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), loaded.clone());
+        }
         Ok(loaded)
     }
 
@@ -73,32 +77,24 @@ impl Systems {
         let system = crate::config::load(bundle).map_err(|problems| bad(problems.to_string()))?;
         let mut connectors = BTreeMap::new();
         let mut wrong = Vec::new();
+        let mut lacks_secrets = false;
         for source in system.sources.values() {
-            let connector = self.connectors.compile(&source.manifest, &self.config_of(source).await?)?;
-            let streams = connector.streams();
-            for stream in system.streams(&source.name) {
-                if !streams.contains(&stream) {
-                    let have: Vec<&str> = streams.iter().map(|s| s.as_str()).collect();
-                    wrong.push(format!(
-                        "source '{}' has no stream '{stream}'; its connector has {}",
-                        source.name,
-                        have.join(", ")
-                    ));
-                }
-            }
+            let config = self.config_of(source, &mut lacks_secrets).await?;
+            let connector = self.connectors.compile(&source.manifest, &config)?;
+            wrong.extend(missing_streams(&system, source, connector.as_ref()));
             connectors.insert(source.name.clone(), connector);
         }
-        if wrong.is_empty() { Ok(Loaded { system, connectors }) } else { Err(bad(wrong.join("\n"))) }
+        if wrong.is_empty() { Ok(Loaded { system, connectors, lacks_secrets }) } else { Err(bad(wrong.join("\n"))) }
     }
 
-    /// Fills in secrets. Missing ones are named when something is asked of the source, not before: a
-    /// laptop that only reads needs none.
-    async fn config_of(&self, source: &Source) -> Result<ConnectorConfig, StageError> {
+    /// Fills in secrets. Missing ones stay empty here and are named when a sync starts
+    /// ([`Systems::check_secrets`]): reading and rebuilding need none.
+    async fn config_of(&self, source: &Source, lacks_secrets: &mut bool) -> Result<ConnectorConfig, StageError> {
         let mut secrets = BTreeMap::new();
         for (member, name) in &source.secrets {
-            if let Some(secret) = self.secrets.get(&name.0).await? {
-                secrets.insert(member.clone(), secret);
-            }
+            let secret = self.secrets.get(&name.0).await?;
+            *lacks_secrets |= secret.is_none();
+            secrets.insert(member.clone(), secret.unwrap_or_else(|| Secret::new("")));
         }
         Ok(ConnectorConfig { plain: source.config.clone(), secrets })
     }
@@ -112,4 +108,17 @@ impl Systems {
         }
         Ok(())
     }
+}
+
+/// Streams that entities of a source are made from and that its connector does not have, in words.
+#[must_use]
+pub fn missing_streams(system: &System, source: &Source, connector: &dyn Connector) -> Vec<String> {
+    let have = connector.streams();
+    let missing = system.streams(&source.name).into_iter().filter(|stream| !have.contains(stream));
+    let names: Vec<&str> = have.iter().map(|stream| stream.as_str()).collect();
+    missing
+        .map(|stream| {
+            format!("source '{}' has no stream '{stream}'; its connector has {}", source.name, names.join(", "))
+        })
+        .collect()
 }

@@ -4,6 +4,9 @@
 //!
 //! - `merge` is one transaction and follows `domain::order` exactly: applying the same changes in any order,
 //!   in any batches, any number of times leaves the same rows, visible rows, counts and sums (P5).
+//! - Two records that make the same row with an equal order are settled without asking who came first: the
+//!   greater owner wins, by key order, then the greater row hash (unsigned). The state that
+//!   loses is counted as a duplicate.
 //! - The head of a generation (gate, sequence, visible rows, hash sum) is true after every write.
 //! - A live merge goes through only while the gate is open; a build merge only while the generation is
 //!   building or closed, and only under a fence no older than the gate's.

@@ -13,13 +13,20 @@ use crate::pipeline::transform::Transform;
 
 /// Handles a batch of the poll queue.
 pub async fn poll(stage: Arc<Poll>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
-    run_batch(event, |message, _| poll_message(&stage, message, budget)).await
+    let stage = stage.as_ref();
+    run_batch(
+        event,
+        |message, received| async move { poll_message(stage, message, &received.message_id, budget).await },
+    )
+    .await
 }
 
-async fn poll_message(stage: &Poll, message: Message, budget: &Budget) -> Result<(), StageError> {
+/// Handles one message of the poll queue. `id` is the queue's own: the same for every delivery of the message,
+/// so that a sync that is delivered twice starts one run.
+pub async fn poll_message(stage: &Poll, message: Message, id: &str, budget: &Budget) -> Result<(), StageError> {
     let run = match message {
         Message::Sync { source, mode, cause } => {
-            match stage.start(Asked { source, mode, cause, switch: true, force: false }).await? {
+            match stage.start_once(Asked { source, mode, cause, switch: true, force: false }, id).await? {
                 Started::Run(run) | Started::Resumes(run) => run,
                 Started::Waits(_) => return Ok(()),
             }
@@ -47,13 +54,18 @@ pub async fn transform(stage: Arc<Transform>, event: SqsEvent) -> SqsBatchRespon
 
 /// Handles a batch of the switch queue.
 pub async fn switch(stage: Arc<Switch>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
-    run_batch(event, |message, _| async {
-        match message {
-            Message::Settle { run } => stage.settle(&run, budget).await,
-            other => Err(misplaced(&other)),
-        }
-    })
-    .await
+    run_batch(event, |message, _| switch_message(&stage, message, budget)).await
+}
+
+/// Handles one message of the switch queue.
+pub async fn switch_message(stage: &Switch, message: Message, budget: &Budget) -> Result<(), StageError> {
+    match message {
+        Message::Settle { run } => match stage.settle(&run, budget).await {
+            Err(error) if error.is_final() => stage.give_up(&run, &error).await,
+            settled => settled,
+        },
+        other => Err(misplaced(&other)),
+    }
 }
 
 fn misplaced(message: &Message) -> StageError {

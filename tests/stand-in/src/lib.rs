@@ -2,7 +2,7 @@
 //! of what was asked.
 //!
 //! Owns one module a source (`blue`), which knows its data and answers, and `http`, which every source
-//! shares: listening, the key, the request limit, faults, counters, sending webhooks. Owns no assertion:
+//! shares: listening (or being asked offline), the key, the request limit, faults, counters, sending webhooks. Owns no assertion:
 //! tests read the counters and judge.
 //!
 //! Always holds: the same seed and the same changes at the same times of the clock give the same bytes; no
@@ -11,5 +11,5 @@
 pub mod blue;
 pub mod http;
 
-pub use blue::{Blue, BlueOptions, Kind};
-pub use http::{Clock, Counts, Fault, FaultRule, RetryHint, real_clock};
+pub use blue::{Blue, BlueOptions, Event, Kind, OfflineBlue};
+pub use http::{Answered, Arrives, Clock, Counts, Fault, FaultRule, RetryHint, Webhook, real_clock};

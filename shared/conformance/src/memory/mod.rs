@@ -31,6 +31,6 @@ pub use world::MemoryWorld;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A test that panicked while it held the lock has failed anyway; the others may go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,7 +32,7 @@ pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 use self::files::Files;
 use self::key::CheckedKey;
 use crate::inbox::Inbox;
-use crate::sqlite::{Failure, as_limit};
+use crate::sqlite::{Trouble, as_limit};
 
 /// Objects up to this size are rows: many of them share one commit, and no webhook waits for a file.
 pub const SMALL: usize = 32 * 1024;
@@ -58,8 +58,8 @@ impl LocalBlobs {
         let files = Arc::clone(&self.files);
         let (put, file_there) = self
             .inbox
-            .writer
-            .run({
+            .file
+            .write(&blob(&key), {
                 let key = key.clone();
                 move |connection| {
                     if files.exists(&key)? {
@@ -88,8 +88,8 @@ impl LocalBlobs {
         let files = Arc::clone(&self.files);
         let put = self
             .inbox
-            .writer
-            .run({
+            .file
+            .write(&blob(&key), {
                 let key = key.clone();
                 move |connection| {
                     if row_exists(connection, &key)? { Ok(Put::WasThere) } else { Ok(files.publish(&incoming, &key)?) }
@@ -118,15 +118,15 @@ impl BlobReader for LocalBlobs {
         let key = CheckedKey::new(key)?;
         let row = self
             .inbox
-            .readers
-            .run({
+            .file
+            .read(&blob(&key), {
                 let key = key.clone();
                 move |connection| {
                     let bytes: Option<Vec<u8>> = connection
                         .prepare_cached("SELECT bytes FROM blob WHERE key = ?1")?
                         .query_row([key.as_str()], |row| row.get(0))
                         .optional()?;
-                    Ok(bytes)
+                    Ok::<_, Trouble>(bytes)
                 }
             })
             .await?;
@@ -142,7 +142,7 @@ impl BlobReader for LocalBlobs {
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        let rows = self.inbox.readers.run({
+        let rows = self.inbox.file.read("blobs", {
             let (prefix, after) = (prefix.clone(), after.clone());
             move |connection| list_rows(connection, &prefix, after.as_deref(), limit)
         });
@@ -172,12 +172,12 @@ impl BlobAdmin for LocalBlobs {
     async fn delete(&self, key: &str) -> Result<(), BlobError> {
         let key = CheckedKey::new(key)?;
         self.inbox
-            .writer
-            .run({
+            .file
+            .write(&blob(&key), {
                 let key = key.clone();
                 move |connection| {
                     connection.prepare_cached("DELETE FROM blob WHERE key = ?1")?.execute([key.as_str()])?;
-                    Ok(())
+                    Ok::<_, Trouble>(())
                 }
             })
             .await?;
@@ -186,11 +186,16 @@ impl BlobAdmin for LocalBlobs {
     }
 }
 
-fn row_exists(connection: &Connection, key: &CheckedKey) -> Result<bool, Failure> {
+/// A blob's name in a fault.
+fn blob(key: &CheckedKey) -> String {
+    format!("blob '{}'", key.as_str())
+}
+
+fn row_exists(connection: &Connection, key: &CheckedKey) -> Result<bool, Trouble> {
     Ok(connection.prepare_cached("SELECT 1 FROM blob WHERE key = ?1")?.exists([key.as_str()])?)
 }
 
-fn list_rows(connection: &Connection, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Failure> {
+fn list_rows(connection: &Connection, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Trouble> {
     // Keys are ASCII: every key that starts with the prefix is less than the prefix followed by a DEL.
     let end = format!("{prefix}\u{7f}");
     let mut select = connection.prepare_cached(

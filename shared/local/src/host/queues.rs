@@ -42,7 +42,7 @@ impl Default for WorkerSettings {
             batch: 10,
             visibility: Duration::from_secs(180),
             first_rest: Duration::from_secs(1),
-            longest_rest: Duration::from_secs(300),
+            longest_rest: Duration::from_secs(60),
         }
     }
 }

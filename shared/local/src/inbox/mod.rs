@@ -15,36 +15,39 @@ mod receipt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-use teal::ports::fault::FaultKind;
 use teal::ports::{Clock, Fault};
 
 pub use queue::{DeadLetter, Depth, Queue, Received};
 pub use receipt::Receipt;
 
-use crate::sqlite::{Readers, Synchronous, Writer, fault, open};
+use crate::sqlite::{Database, Layout, Synchronous};
 
-/// Grows when the tables change.
-const FORMAT: i64 = 1;
+const LAYOUT: Layout = Layout {
+    application: 0x7465_6169,
+    version: 1,
+    // Small, because a webhook's answer may wait for the fold.
+    log_pages: 4_000,
+    create: "
+        CREATE TABLE message (
+            -- Never reused, so that an old receipt can't mean a new message.
+            id                INTEGER PRIMARY KEY AUTOINCREMENT,
+            queue             TEXT NOT NULL,
+            body              TEXT NOT NULL,
+            sent_at           INTEGER NOT NULL,
+            visible_at        INTEGER NOT NULL,
+            receive_count     INTEGER NOT NULL DEFAULT 0,
+            first_received_at INTEGER,
+            repeated          INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX message_due ON message (queue, visible_at);
+        CREATE TABLE blob (
+            key   TEXT NOT NULL UNIQUE,
+            bytes BLOB NOT NULL
+        ) STRICT",
+};
 
-const TABLES: &str = "
-    CREATE TABLE message (
-        -- Never reused, so that an old receipt can't mean a new message.
-        id                INTEGER PRIMARY KEY AUTOINCREMENT,
-        queue             TEXT NOT NULL,
-        body              TEXT NOT NULL,
-        sent_at           INTEGER NOT NULL,
-        visible_at        INTEGER NOT NULL,
-        receive_count     INTEGER NOT NULL DEFAULT 0,
-        first_received_at INTEGER,
-        repeated          INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    CREATE INDEX message_due ON message (queue, visible_at);
-    CREATE TABLE blob (
-        key   TEXT NOT NULL UNIQUE,
-        bytes BLOB NOT NULL
-    ) STRICT;
-";
+/// Reads at the same time: the queues' look-outs and the workers' blobs.
+const READERS: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 pub struct InboxOptions {
@@ -64,44 +67,21 @@ impl Default for InboxOptions {
 /// The open file. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
 pub struct Inbox {
-    pub(crate) writer: Arc<Writer>,
-    pub(crate) readers: Readers,
+    pub(crate) file: Arc<Database>,
     queue: Arc<Queue>,
 }
 
 impl Inbox {
     /// Opens or makes `inbox.db` in `dir`, which must be there and ours (`crate::lock`).
     pub fn open(dir: &Path, clock: Arc<dyn Clock>, options: InboxOptions) -> Result<Self, Fault> {
-        let path = dir.join("inbox.db");
-        let connection = open(&path, options.synchronous)?;
-        prepare(&connection, &path)?;
-        let writer = Arc::new(Writer::start(connection, &path)?);
-        let readers = Readers::new(path);
-        let queue = Arc::new(Queue::new(Arc::clone(&writer), readers.clone(), clock, options));
-        Ok(Self { writer, readers, queue })
+        let file = Database::open(&dir.join("inbox.db"), &LAYOUT, options.synchronous, READERS)?;
+        let queue = Arc::new(Queue::new(Arc::clone(&file), clock, options));
+        Ok(Self { file, queue })
     }
 
     #[must_use]
     pub fn queue(&self) -> Arc<Queue> {
         Arc::clone(&self.queue)
-    }
-}
-
-fn prepare(connection: &Connection, path: &Path) -> Result<(), Fault> {
-    let file = path.display().to_string();
-    let judge = |error| fault(&file, error);
-    let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(judge)?;
-    match format {
-        FORMAT => Ok(()),
-        0 => connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;"))
-            .map_err(judge),
-        other => Err(Fault::new(
-            FaultKind::Permanent,
-            format!(
-                "'{file}' has format {other}, this version of Teal reads format {FORMAT}; use the Teal that wrote it"
-            ),
-        )),
     }
 }
 

@@ -23,7 +23,7 @@ use teal::ports::{Clock, Fault, Outgoing, QueueSender};
 use tokio::sync::Notify;
 
 use super::{InboxOptions, Receipt};
-use crate::sqlite::{Failure, Readers, Writer, as_limit};
+use crate::sqlite::{Database, Trouble, as_limit};
 
 /// Messages in a batch at most, as with SQS.
 pub const MAX_BATCH: usize = 10;
@@ -38,8 +38,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const REDRIVE_SLICE: usize = 1000;
 
 pub struct Queue {
-    writer: Arc<Writer>,
-    readers: Readers,
+    file: Arc<Database>,
     clock: Arc<dyn Clock>,
     max_receive: u32,
     unkind: Option<Arc<Mutex<StdRng>>>,
@@ -85,10 +84,9 @@ pub struct DeadLetter {
 }
 
 impl Queue {
-    pub(super) fn new(writer: Arc<Writer>, readers: Readers, clock: Arc<dyn Clock>, options: InboxOptions) -> Self {
+    pub(super) fn new(file: Arc<Database>, clock: Arc<dyn Clock>, options: InboxOptions) -> Self {
         Self {
-            writer,
-            readers,
+            file,
             clock,
             max_receive: options.max_receive,
             unkind: options.shuffle_and_repeat.map(|seed| Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))),
@@ -103,8 +101,8 @@ impl Queue {
         let max_receive = self.max_receive;
         let unkind = self.unkind.clone();
         let received = self
-            .writer
-            .run(move |connection| {
+            .file
+            .write("messages", move |connection| {
                 let take = Take { queue, now, visibility, max: max.min(MAX_BATCH), max_receive };
                 match unkind {
                     None => take.run(connection),
@@ -127,8 +125,8 @@ impl Queue {
             // Before the look, so that a message sent between the look and the wait is not missed.
             let woken = self.wakes[queue as usize].notified();
             let next = self
-                .readers
-                .run(move |connection| {
+                .file
+                .read("messages", move |connection| {
                     let next: Option<i64> = connection
                         .prepare_cached("SELECT min(visible_at) FROM message WHERE queue = ?1")?
                         .query_row([queue.as_str()], |row| row.get(0))?;
@@ -150,8 +148,8 @@ impl Queue {
 
     /// Forgets messages that were handled. Says how many of the receipts still held.
     pub async fn delete(&self, receipts: Vec<Receipt>) -> Result<usize, Fault> {
-        self.writer
-            .run(move |connection| {
+        self.file
+            .write("messages", move |connection| {
                 let mut delete =
                     connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND receive_count = ?2")?;
                 let mut deleted = 0;
@@ -168,8 +166,8 @@ impl Queue {
     pub async fn release(&self, queue: QueueName, receipts: Vec<(Receipt, Duration)>) -> Result<usize, Fault> {
         let now = self.clock.now();
         let released = self
-            .writer
-            .run(move |connection| {
+            .file
+            .write("messages", move |connection| {
                 let mut release = connection.prepare_cached(
                     "UPDATE message SET visible_at = ?3 WHERE id = ?1 AND receive_count = ?2 AND queue = ?4",
                 )?;
@@ -185,10 +183,28 @@ impl Queue {
         Ok(released)
     }
 
+    /// Makes visible what was received and neither deleted nor released: for a process that has just found
+    /// itself alone on its data, so that whoever had received it can only be dead. Says how many that were.
+    pub async fn release_all(&self) -> Result<usize, Fault> {
+        let now = self.clock.now();
+        let released = self
+            .file
+            .write("messages", move |connection| {
+                let mut release = connection
+                    .prepare_cached("UPDATE message SET visible_at = ?1 WHERE receive_count > 0 AND visible_at > ?1")?;
+                Ok(release.execute(params![now.0])?)
+            })
+            .await?;
+        for queue in QueueName::ALL {
+            self.wake(queue);
+        }
+        Ok(released)
+    }
+
     pub async fn depth(&self, queue: QueueName) -> Result<Depth, Fault> {
         let now = self.clock.now();
-        self.readers
-            .run(move |connection| {
+        self.file
+            .read("messages", move |connection| {
                 let depth = connection
                     .prepare_cached(
                         "SELECT count(*) FILTER (WHERE queue = ?1 AND visible_at <= ?3),
@@ -212,8 +228,8 @@ impl Queue {
 
     /// The oldest dead letters, for people to read.
     pub async fn dead_letters(&self, queue: QueueName, limit: usize) -> Result<Vec<DeadLetter>, Fault> {
-        self.readers
-            .run(move |connection| {
+        self.file
+            .read("messages", move |connection| {
                 let mut select = connection.prepare_cached(
                     "SELECT id, body, receive_count, sent_at FROM message WHERE queue = ?1 ORDER BY id LIMIT ?2",
                 )?;
@@ -236,8 +252,8 @@ impl Queue {
         loop {
             let now = self.clock.now();
             let moved = self
-                .writer
-                .run(move |connection| {
+                .file
+                .write("messages", move |connection| {
                     let moved = connection
                         .prepare_cached(
                             "UPDATE message SET queue = ?1, visible_at = ?3, receive_count = 0, first_received_at = NULL
@@ -270,9 +286,9 @@ impl QueueSender for Queue {
             .collect();
         let fits: Vec<bool> = rows.iter().map(|(_, body, _)| body.len() <= MAX_MESSAGE).collect();
         let woken: Vec<QueueName> = rows.iter().map(|(queue, ..)| *queue).collect();
-        let sent = if fits.contains(&true) {
-            self.writer
-                .run(move |connection| {
+        let sent: Result<(), Fault> = if fits.contains(&true) {
+            self.file
+                .write("messages", move |connection| {
                     let mut insert = connection.prepare_cached(
                         "INSERT INTO message (queue, body, sent_at, visible_at) VALUES (?1, ?2, ?3, ?4)",
                     )?;
@@ -327,13 +343,13 @@ struct Candidate {
 }
 
 impl Take {
-    fn run(&self, connection: &Connection) -> Result<Vec<Received>, Failure> {
+    fn run(&self, connection: &Connection) -> Result<Vec<Received>, Trouble> {
         let ids: Vec<i64> = self.candidates(connection, self.max)?.into_iter().map(|found| found.id).collect();
         self.take(connection, &ids)
     }
 
     /// Takes from a wider window in any order, and leaves a copy of some messages: SQS may do both.
-    fn run_unkindly(&self, connection: &Connection, chance: &mut StdRng) -> Result<Vec<Received>, Failure> {
+    fn run_unkindly(&self, connection: &Connection, chance: &mut StdRng) -> Result<Vec<Received>, Trouble> {
         let mut candidates = self.candidates(connection, self.max * 4)?;
         candidates.shuffle(chance);
         candidates.truncate(self.max);
@@ -354,7 +370,7 @@ impl Take {
 
     /// What is visible, the longest visible first. What was received as often as allowed and came back is
     /// put aside on the way: only what would be received is looked at, so a long queue costs no more.
-    fn candidates(&self, connection: &Connection, limit: usize) -> Result<Vec<Candidate>, Failure> {
+    fn candidates(&self, connection: &Connection, limit: usize) -> Result<Vec<Candidate>, Trouble> {
         let mut select = connection.prepare_cached(
             "SELECT id, repeated, receive_count FROM message WHERE queue = ?1 AND visible_at <= ?2
              ORDER BY visible_at, id LIMIT ?3",
@@ -377,7 +393,7 @@ impl Take {
         }
     }
 
-    fn take(&self, connection: &Connection, ids: &[i64]) -> Result<Vec<Received>, Failure> {
+    fn take(&self, connection: &Connection, ids: &[i64]) -> Result<Vec<Received>, Trouble> {
         let mut take = connection.prepare_cached(
             "UPDATE message SET receive_count = receive_count + 1, visible_at = ?2,
                                 first_received_at = coalesce(first_received_at, ?3)

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use teal::domain::{Message, QueueName};
+use teal::ports::fault::FaultKind;
 use teal::ports::queue::send_all;
 use teal::ports::{Outgoing, QueueSender};
 
@@ -100,6 +102,19 @@ async fn after_its_last_reception_a_message_is_a_dead_letter_until_it_is_redrive
     assert_eq!(queue.redrive(QueueName::Switch).await.unwrap(), 1);
     let again = queue.receive(QueueName::Switch, 10, SECOND).await.unwrap();
     assert_eq!(again[0].receive_count, 1);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_had_received_is_visible_again_at_once_and_what_waits_goes_on_waiting() {
+    let (dir, clock) = temp();
+    let queue = Inbox::open(dir.path(), clock.clone(), options()).unwrap().queue();
+    send(&queue, &["taken"]).await;
+    assert_eq!(queue.receive(QueueName::Switch, 10, 100 * SECOND).await.unwrap().len(), 1);
+    queue.send(vec![Outgoing::after(message("later"), SECOND)]).await.into_iter().for_each(Result::unwrap);
+    assert_eq!(queue.release_all().await.unwrap(), 1);
+    let again = queue.receive(QueueName::Switch, 10, SECOND).await.unwrap();
+    assert_eq!(names(&again), ["taken"]);
+    assert_eq!(again[0].receive_count, 2);
 }
 
 #[tokio::test]
@@ -232,10 +247,14 @@ async fn an_unkind_queue_shuffles_and_repeats_yet_loses_nothing_and_drains() {
 }
 
 #[test]
-fn a_file_of_another_format_is_refused_by_name() {
+fn a_file_of_another_program_or_format_is_refused_by_name() {
     let (dir, clock) = temp();
-    Connection::open(dir.path().join("inbox.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let fault = Inbox::open(dir.path(), clock, options()).err().unwrap();
-    assert_eq!(fault.kind, FaultKind::Permanent);
-    assert!(fault.what.contains("format 99"), "{fault}");
+    let path = dir.path().join("inbox.db");
+    drop(Inbox::open(dir.path(), clock.clone(), options()).unwrap());
+    for (pragma, said) in [("user_version", "format 99"), ("application_id", "another program")] {
+        Connection::open(&path).unwrap().pragma_update(None, pragma, 99).unwrap();
+        let fault = Inbox::open(dir.path(), clock.clone(), options()).err().unwrap();
+        assert_eq!(fault.kind, FaultKind::Permanent);
+        assert!(fault.what.contains("inbox.db") && fault.what.contains(said), "{fault}");
+    }
 }

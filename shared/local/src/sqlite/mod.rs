@@ -1,15 +1,65 @@
 //! What every SQLite file of Teal has in common: how it is opened, written, read, and how its errors are
 //! judged. Knows no table.
+//!
+//! Owns the threads and connections of an open file: one that writes, some that read. Always holds: when
+//! the last handle of a [`Database`] goes, every write that was queued is committed and the log is folded
+//! into the file, so that the file alone is a whole copy.
 
 pub mod fault;
 pub mod open;
 pub mod readers;
 pub mod writer;
 
-pub use fault::{Failure, fault};
-pub use open::{Synchronous, open};
-pub use readers::Readers;
-pub use writer::Writer;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use teal::ports::fault::Fault;
+
+pub use self::fault::{Trouble, permanent};
+pub use self::open::{Layout, Synchronous};
+use self::readers::Readers;
+use self::writer::Writer;
+
+/// An open file of a known layout.
+pub struct Database {
+    // Closed in this order: only a connection that may write can fold the log when it is the last one.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl Database {
+    /// Opens the file, and makes it when it is missing. Its directory must be there. `readers` is how many
+    /// reads can go on at once.
+    pub fn open(path: &Path, layout: &Layout, synchronous: Synchronous, readers: usize) -> Result<Arc<Self>, Fault> {
+        let writing = open::open_writer(path, layout, synchronous)?;
+        let reading = (0..readers.max(1)).map(|_| open::open_reader(path)).collect::<Result<Vec<_>, _>>()?;
+        let file = path.display().to_string();
+        Ok(Arc::new(Self { readers: Readers::start(&file, reading)?, writer: Writer::start(&file, writing)? }))
+    }
+
+    /// Runs `job` in a transaction and answers once it is durable; see [`Writer::run`]. `what` names in a
+    /// fault what is written.
+    pub fn write<T, E, F>(&self, what: &str, job: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        self.writer.run(what, job)
+    }
+
+    /// Runs `read` on one snapshot of the file; see [`Readers::run`]. `what` names in a fault what is read.
+    pub fn read<T, E, F>(&self, what: &str, read: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        self.readers.run(what, read)
+    }
+}
 
 /// SQLite's integers are signed, and no list is longer than they count.
 #[must_use]

@@ -1,39 +1,134 @@
-//! Opens a SQLite file the one way that Teal opens them.
+//! Opening a database file of ours: making it, recognizing it, refusing what is not ours or is newer.
+//!
+//! Owns the settings that every connection has. Knows no table: what a file holds is its [`Layout`].
+//!
+//! Always holds: a file that is not ours is not written to, not even its header.
 
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use teal::ports::Fault;
+use rusqlite::{Connection, OpenFlags};
+use teal::ports::fault::Fault;
 
-use super::fault::fault;
+use super::fault::{Trouble, fault, permanent};
 
-/// When a commit counts as stored.
+/// What kind of file this is, as its header says it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// SQLite's `application_id`: tells our files from other databases.
+    pub application: i32,
+    /// SQLite's `user_version`, from 1.
+    pub version: i32,
+    /// How many pages of log may gather before they are folded into the file. Pages that are written again
+    /// and again are folded once, so more is faster; but the fold makes the writer wait.
+    pub log_pages: u32,
+    /// What makes the tables of a new file.
+    pub create: &'static str,
+}
+
+/// A commit that outgrows its cache is written out early, and its pages once more later.
+const WRITER_CACHE_KIB: i64 = 64_000;
+const READER_CACHE_KIB: i64 = 8_000;
+
+/// When SQLite waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// Once the disk says so. The only choice that survives a power cut.
+    /// At every commit: what an answer promises. Nothing else is for production.
     #[default]
     Full,
-    /// Once the operating system has it. For tests that don't test durability.
+    /// Never: for proving that a test of durability notices.
     Off,
 }
 
-/// Opens or makes the file, with a write-ahead log, so that readers never wait for the writer.
-pub fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, Fault> {
-    let connect = || {
-        let connection = Connection::open(path)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(
-            None,
-            "synchronous",
-            match synchronous {
-                Synchronous::Full => "full",
-                Synchronous::Off => "off",
-            },
-        )?;
-        connection.set_prepared_statement_cache_capacity(64);
+/// Opens the file for its one writer, and makes it when it is missing or empty.
+pub fn open_writer(path: &Path, layout: &Layout, synchronous: Synchronous) -> Result<Connection, Fault> {
+    let object = path.display().to_string();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let prepared = || -> Result<Connection, Trouble> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        tune(&connection, WRITER_CACHE_KIB)?;
+        let is_new = recognize(&connection, layout, &object)?;
+        log_ahead(&connection, layout.log_pages, synchronous)?;
+        if is_new {
+            make(&connection, layout)?;
+        }
         Ok(connection)
     };
-    connect().map_err(|error| fault(&path.display().to_string(), error))
+    prepared().map_err(|trouble| trouble.named(&object))
+}
+
+/// Opens one more connection to a file that [`open_writer`] has opened.
+pub fn open_reader(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        tune(&connection, READER_CACHE_KIB)?;
+        Ok(connection)
+    };
+    open().map_err(|error| fault(&path.display().to_string(), error))
+}
+
+/// With a write-ahead log, readers never wait for the writer, nor it for them.
+fn log_ahead(connection: &Connection, pages: u32, synchronous: Synchronous) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match synchronous {
+            Synchronous::Full => "full",
+            Synchronous::Off => "off",
+        },
+    )?;
+    connection.pragma_update(None, "wal_autocheckpoint", pages)?;
+    // Room for the commit that goes beyond, so that the log is seldom cut only to grow again.
+    connection.pragma_update(None, "journal_size_limit", i64::from(pages) * 4096 * 3 / 2)
+}
+
+fn make(connection: &Connection, Layout { application, version, create, .. }: &Layout) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {create}; PRAGMA application_id = {application}; PRAGMA user_version = {version}; COMMIT;"
+    ))
+}
+
+fn tune(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "mmap_size", 128 << 20)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(())
+}
+
+/// Whether the file is new. Refuses one that is not ours, or that a newer Teal has written.
+fn recognize(connection: &Connection, layout: &Layout, object: &str) -> Result<bool, Trouble> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let application = match number("application_id") {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            let what = format!("{object} is not a database; move it away, or point Teal at another directory");
+            return Err(permanent(what).because(error).into());
+        }
+        other => other?,
+    };
+    let version = number("user_version")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(true);
+    }
+    if application != layout.application {
+        let what =
+            format!("{object} is a database of another program; move it away, or point Teal at another directory");
+        return Err(permanent(what).into());
+    }
+    if version > layout.version {
+        let what = format!(
+            "{object} has format {version}, and this Teal knows formats up to {}; use the newer Teal that wrote it",
+            layout.version
+        );
+        return Err(permanent(what).into());
+    }
+    if version < layout.version {
+        let what = format!("{object} has format {version}, which this Teal can't read; restore or rebuild it");
+        return Err(permanent(what).into());
+    }
+    Ok(false)
 }

@@ -1,242 +1,215 @@
-//! One thread that does all writes to a file, many callers' in one commit.
+//! The one thread that writes to a database file, and group commit.
 //!
-//! Owns the write connection and its transactions. Knows no table: callers bring jobs. Always holds:
+//! Jobs arrive over a channel. The thread takes what is waiting, runs each job in a savepoint of its own
+//! inside one `BEGIN IMMEDIATE … COMMIT`, and answers them all after the commit: so a hundred small writes
+//! share one fsync, and an answer means that the write is durable.
 //!
-//! - A job happens whole or not at all: each has a savepoint of its own, so a failed one takes no other
-//!   with it.
-//! - Jobs run in the order in which they came, one at a time.
-//! - A caller has its answer only after the commit that its job is part of. If that commit fails, every
-//!   job in it is answered with a fault, and nothing of them is stored.
-//! - A job runs to its end even when its caller stops waiting.
+//! Always holds:
+//!
+//! - A job that fails, refuses or panics takes back its own savepoint and nothing else.
+//! - Nobody is answered before the commit, not even a job that failed: what it saw may be another job's
+//!   write that has yet to become durable. A failed commit is everybody's failure.
+//! - Jobs run in the order of the calls to [`Writer::run`], one at a time, to their end even when the caller
+//!   stops waiting.
+//!
+//! Knows nothing of what is stored: any database file can have one. Works under any executor.
 
 use std::any::Any;
-use std::convert::Infallible;
+use std::collections::VecDeque;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
-use teal::ports::Fault;
-use teal::ports::fault::FaultKind;
-use tokio::sync::{mpsc, oneshot};
+use teal::ports::fault::{Fault, FaultKind};
+use tokio::sync::oneshot;
 
-use super::fault::{self, Failure};
+use super::fault::{Trouble, fault, permanent};
 
-/// Callers beyond this many wait before their job is taken at all.
-const WAITING: usize = 1024;
-
-/// Jobs in one commit at most, so that the first of them does not wait for all of a flood.
+/// Most jobs of one commit: what bounds how long the first of them waits for the last.
 const GROUP: usize = 256;
 
 pub struct Writer {
-    file: Arc<str>,
     /// `None` only while dropping: closing it is what ends the thread.
-    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    file: String,
+}
+
+/// What the thread does with a queued write: one of the two, once.
+trait Queued: Send {
+    fn run(self: Box<Self>, connection: &Connection) -> Ran;
+
+    /// It never ran, because there was no transaction for it.
+    fn refuse(self: Box<Self>, fault: Fault);
+}
+
+type Job = Box<dyn Queued>;
+
+/// A job that has run and not been answered yet.
+struct Ran {
+    keep: bool,
+    /// Called with what became of the group's commit.
+    answer: Box<dyn FnOnce(Result<(), Fault>)>,
+}
+
+struct Write<F, T, E> {
+    job: F,
+    answer: oneshot::Sender<Result<T, E>>,
+    object: String,
+}
+
+impl<F, T, E> Queued for Write<F, T, E>
+where
+    F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send,
+    T: Send + 'static,
+    E: From<Fault> + Send + 'static,
+{
+    fn run(self: Box<Self>, connection: &Connection) -> Ran {
+        let Self { job, answer, object } = *self;
+        let result = catch_unwind(AssertUnwindSafe(|| job(connection)))
+            .unwrap_or_else(|panic| {
+                let words = words_of(&*panic);
+                Err(permanent(format!("{object}: a write panicked and was undone, which is a bug: {words}")).into())
+            })
+            .map_err(|trouble| trouble.named(&object));
+        let keep = result.is_ok();
+        let answer = Box::new(move |committed: Result<(), Fault>| {
+            // Whoever asked may have gone; the write stands all the same.
+            let _ = answer.send(committed.map_err(E::from).and(result));
+        });
+        Ran { keep, answer }
+    }
+
+    fn refuse(self: Box<Self>, fault: Fault) {
+        let _ = self.answer.send(Err(fault.into()));
+    }
 }
 
 impl Writer {
-    /// Starts the thread. `path` names the file in errors.
-    pub fn start(connection: Connection, path: &Path) -> Result<Self, Fault> {
-        let file: Arc<str> = path.display().to_string().into();
-        let (jobs, waiting) = mpsc::channel(WAITING);
+    /// `file` names the file in faults.
+    pub fn start(file: &str, connection: Connection) -> Result<Self, Fault> {
+        let (jobs, inbox) = channel();
+        let name = file.to_owned();
         let thread = thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn({
-                let file = Arc::clone(&file);
-                move || write_all(&connection, &file, waiting)
-            })
+            .name("sqlite writer".into())
+            .spawn(move || serve(&name, &connection, &inbox))
             .map_err(|error| {
-                Fault::new(FaultKind::Transient, format!("can't start the thread that writes to '{file}'"))
-                    .because(error)
+                let what = format!("{file}: its writer thread did not start; try again");
+                Fault::new(FaultKind::Transient, what).because(error)
             })?;
-        Ok(Self { file, jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), file: file.to_owned() })
     }
 
-    /// Runs `write` and returns once what it wrote is committed. An error undoes all that it wrote.
-    pub async fn run<T, F>(&self, write: F) -> Result<T, Fault>
+    /// Queues `job` at once and answers when its group is committed. The job runs even if nobody waits for
+    /// the answer. With an error, of the port's own or of SQLite, nothing of what it wrote stays. It must
+    /// leave transactions alone: it runs inside one. `what` names in a fault what is written.
+    pub fn run<T, E, F>(&self, what: &str, job: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
     where
+        F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send + 'static,
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        E: From<Fault> + Send + 'static,
     {
-        let result = self.try_run(move |connection| write(connection).map(Ok::<T, Undo<Infallible>>)).await?;
-        match result {
-            Ok(value) => Ok(value),
-            Err(Undo(never)) => match never {},
+        let (sender, answer) = oneshot::channel();
+        let write: Job = Box::new(Write { job, answer: sender, object: format!("{}: {what}", self.file) });
+        let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.send(write).is_ok());
+        let file = self.file.clone();
+        async move {
+            let gone = || E::from(permanent(format!("{file}: its writer has ended; start Teal again")));
+            if !queued {
+                return Err(gone());
+            }
+            answer.await.unwrap_or_else(|_| Err(gone()))
         }
-    }
-
-    /// Like [`Writer::run`] for a job that can also refuse: with `Ok(Err(Undo(why)))` nothing it wrote stays.
-    pub async fn try_run<T, R, F>(&self, write: F) -> Result<Result<T, Undo<R>>, Fault>
-    where
-        T: Send + 'static,
-        R: Send + 'static,
-        F: FnOnce(&Connection) -> Result<Result<T, Undo<R>>, Failure> + Send + 'static,
-    {
-        let (answer, answered) = oneshot::channel();
-        let job: Box<dyn Job> =
-            Box::new(OneJob { write: Some(write), result: None, answer, file: Arc::clone(&self.file) });
-        let jobs = self.jobs.as_ref().expect("jobs are closed only by drop");
-        jobs.send(job).await.map_err(|_| self.gone())?;
-        answered.await.map_err(|_| self.gone())?
-    }
-
-    fn gone(&self) -> Fault {
-        Fault::new(FaultKind::Permanent, format!("the writer of '{}' has ended; start Teal again", self.file))
     }
 }
 
+/// Ends the thread after the jobs that are queued already.
 impl Drop for Writer {
-    /// Waits until the last job is committed, so that whoever opens the file next finds it all.
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
+        // The last owner may be a job of the thread itself, which cannot wait for its own end.
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
             // The thread answers panics of jobs by itself; one of its own has no one left to tell.
             let _ = thread.join();
         }
     }
 }
 
-/// A refusal, as opposed to a fault: the job looked and decided against it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Undo<R>(pub R);
-
-trait Job: Send {
-    /// Whether what it wrote shall stay.
-    fn run(&mut self, connection: &Connection) -> Keep;
-
-    /// `lost` is why the commit did not happen, if it did not.
-    fn answer(self: Box<Self>, lost: Option<&Lost>);
+/// What a panic said, where it said anything.
+pub(super) fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let words = panic.downcast_ref::<&str>().copied();
+    words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Yes,
-    No,
-}
-
-/// Why a whole group was not committed, said once for each of its jobs.
-struct Lost {
-    kind: FaultKind,
-    what: String,
-}
-
-impl Lost {
-    fn by_sqlite(file: &str, error: rusqlite::Error) -> Self {
-        let fault = fault::fault(file, error);
-        Self { kind: fault.kind, what: fault.what }
-    }
-
-    /// A neighbour's trouble says nothing about this job: it may try again, and meets its own.
-    fn by_another_job(file: &str, error: &rusqlite::Error) -> Self {
-        Self {
-            kind: FaultKind::Transient,
-            what: format!("a write to '{file}' was undone because another one in the same commit failed: {error}"),
+fn serve(file: &str, connection: &Connection, inbox: &Receiver<Job>) {
+    let mut group = VecDeque::with_capacity(GROUP);
+    while let Ok(first) = inbox.recv() {
+        group.push_back(first);
+        group.extend(inbox.try_iter().take(GROUP - 1));
+        while !group.is_empty() {
+            commit_group(file, connection, &mut group);
         }
     }
 }
 
-struct OneJob<T, R, F> {
-    write: Option<F>,
-    result: Option<Result<Result<T, Undo<R>>, Fault>>,
-    answer: oneshot::Sender<Result<Result<T, Undo<R>>, Fault>>,
-    file: Arc<str>,
-}
-
-impl<T, R, F> Job for OneJob<T, R, F>
-where
-    T: Send,
-    R: Send,
-    F: FnOnce(&Connection) -> Result<Result<T, Undo<R>>, Failure> + Send,
-{
-    fn run(&mut self, connection: &Connection) -> Keep {
-        let write = self.write.take().expect("a job runs once");
-        let result = catch_unwind(AssertUnwindSafe(|| write(connection)))
-            .unwrap_or_else(|panic| Err(panicked(&self.file, &*panic).into()))
-            .map_err(|failure| failure.into_fault(&self.file));
-        let keep = if matches!(result, Ok(Ok(_))) { Keep::Yes } else { Keep::No };
-        self.result = Some(result);
-        keep
-    }
-
-    fn answer(self: Box<Self>, lost: Option<&Lost>) {
-        let result = match (self.result, lost) {
-            // A job's own failure says more than the group's, which it may have caused.
-            (Some(Err(fault)), _) => Err(fault),
-            (_, Some(lost)) => Err(Fault::new(lost.kind, lost.what.clone())),
-            (Some(result), None) => result,
-            (None, None) => unreachable!("a group is committed only after all its jobs ran"),
-        };
-        // A caller who stopped waiting wants no answer.
-        let _ = self.answer.send(result);
-    }
-}
-
-fn panicked(file: &str, panic: &(dyn Any + Send)) -> Fault {
-    let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Fault::new(
-        FaultKind::Permanent,
-        format!("a write to '{file}' panicked and was undone; this is a bug: {}", what.unwrap_or("no message")),
-    )
-}
-
-fn write_all(connection: &Connection, file: &str, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(job) = waiting.try_recv()
-        {
-            group.push(job);
+/// Takes jobs off the group, runs and answers them. Leaves some only when the transaction was lost on the way.
+fn commit_group(file: &str, connection: &Connection, group: &mut VecDeque<Job>) {
+    let mut ran = Vec::with_capacity(group.len());
+    match run_group(connection, group, &mut ran) {
+        Ok(Group::Committed) => ran.into_iter().for_each(|job| (job.answer)(Ok(()))),
+        Ok(Group::Lost) => {
+            // A last job that failed has its own error for an answer, whatever became of the rest.
+            let culprit = ran.pop_if(|last| !last.keep);
+            for job in ran {
+                let what = format!("{file}: another write broke the transaction; nothing was written, try again");
+                (job.answer)(Err(Fault::new(FaultKind::Transient, what)));
+            }
+            if let Some(job) = culprit {
+                (job.answer)(Ok(()));
+            }
         }
-        write_group(connection, file, group);
-    }
-}
-
-/// Commits a group. When SQLite gives up the transaction in the middle of it (a full disk does that), the
-/// jobs so far are lost, and the rest try their luck in a new one.
-fn write_group(connection: &Connection, file: &str, group: Vec<Box<dyn Job>>) {
-    let mut rest = group.into_iter().peekable();
-    while rest.peek().is_some() {
-        let mut ran = Vec::new();
-        let lost = run_jobs(connection, file, &mut rest, &mut ran).err();
-        if lost.is_some() && !connection.is_autocommit() {
-            // If even this fails, the next BEGIN fails, and says so to its callers.
-            let _ = connection.execute_batch("ROLLBACK");
-        }
-        if ran.is_empty() {
-            // The transaction could not begin: nobody in the group can be served now.
-            ran.extend(rest.by_ref());
-        }
-        for job in ran {
-            job.answer(lost.as_ref());
+        Err(error) => {
+            if !connection.is_autocommit() {
+                // If even this fails, the next BEGIN fails, and says so to its callers.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            let failure = fault(file, error);
+            let copy = || Fault::new(failure.kind, failure.what.clone());
+            ran.into_iter().for_each(|job| (job.answer)(Err(copy())));
+            group.drain(..).for_each(|job| job.refuse(copy()));
         }
     }
 }
 
-fn run_jobs(
-    connection: &Connection,
-    file: &str,
-    rest: &mut impl Iterator<Item = Box<dyn Job>>,
-    ran: &mut Vec<Box<dyn Job>>,
-) -> Result<(), Lost> {
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| Lost::by_sqlite(file, error))?;
-    for mut job in rest {
-        let outcome = run_in_savepoint(connection, &mut *job);
+enum Group {
+    Committed,
+    /// The last job that ran met an error on which SQLite rolls everything back, such as a full disk.
+    Lost,
+}
+
+fn run_group(connection: &Connection, group: &mut VecDeque<Job>, ran: &mut Vec<Ran>) -> rusqlite::Result<Group> {
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]);
+    execute("BEGIN IMMEDIATE")?;
+    while let Some(job) = group.pop_front() {
+        if let Err(error) = execute("SAVEPOINT job") {
+            group.push_front(job);
+            return Err(error);
+        }
+        let job = job.run(connection);
+        let keep = job.keep;
         ran.push(job);
-        outcome.map_err(|error| Lost::by_another_job(file, &error))?;
+        if connection.is_autocommit() {
+            return Ok(Group::Lost);
+        }
+        if !keep {
+            execute("ROLLBACK TO job")?;
+        }
+        execute("RELEASE job")?;
     }
-    connection.execute_batch("COMMIT").map_err(|error| Lost::by_sqlite(file, error))
-}
-
-fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
-    connection.execute_batch("SAVEPOINT job")?;
-    match job.run(connection) {
-        Keep::Yes => connection.execute_batch("RELEASE job"),
-        Keep::No => connection.execute_batch("ROLLBACK TO job; RELEASE job"),
-    }
+    execute("COMMIT")?;
+    Ok(Group::Committed)
 }
 
 #[cfg(test)]

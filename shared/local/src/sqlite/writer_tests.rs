@@ -1,156 +1,193 @@
-use std::sync::mpsc as std_mpsc;
+//! Group commit: who shares a commit, who is taken back, who is told what.
 
-use tempfile::TempDir;
+use std::sync::mpsc::channel;
 
-use super::super::open::{Synchronous, open};
-use super::*;
+use rusqlite::Connection;
+use teal::ports::fault::{Fault, FaultKind};
 
-fn start(dir: &TempDir) -> Writer {
-    let path = dir.path().join("test.db");
-    let connection = open(&path, Synchronous::Off).unwrap();
-    connection.execute_batch("CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY)").unwrap();
-    Writer::start(connection, &path).unwrap()
+use super::super::fault::Trouble;
+use super::Writer;
+
+fn writer(directory: &tempfile::TempDir) -> (Writer, Connection) {
+    let path = directory.path().join("jobs.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+    connection.pragma_update(None, "journal_mode", "wal").unwrap();
+    connection.execute_batch("CREATE TABLE done (n INTEGER PRIMARY KEY, filler BLOB)").unwrap();
+    (Writer::start("jobs.db", connection).unwrap(), Connection::open(&path).unwrap())
 }
 
-fn stored(dir: &TempDir) -> Vec<i64> {
-    let connection = open(&dir.path().join("test.db"), Synchronous::Off).unwrap();
-    let mut statement = connection.prepare("SELECT n FROM t ORDER BY n").unwrap();
-    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-}
-
-fn insert(connection: &Connection, n: i64) -> Result<(), Failure> {
-    connection.execute("INSERT INTO t VALUES (?1)", [n])?;
+fn insert(db: &Connection, n: i64) -> Result<(), Trouble> {
+    db.execute("INSERT INTO done (n) VALUES (?1)", [n])?;
     Ok(())
 }
 
-/// Holds the writer's thread in a job until told, so that what is sent meanwhile forms one group.
-async fn hold(writer: &Arc<Writer>) -> (std_mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
-    let (go, wait) = std_mpsc::channel();
-    let (began, has_begun) = oneshot::channel();
-    let task = tokio::spawn({
-        let writer = Arc::clone(writer);
-        async move {
-            writer
-                .run(move |_| {
-                    began.send(()).unwrap();
-                    wait.recv().unwrap();
-                    Ok(())
-                })
-                .await
-                .unwrap();
-        }
-    });
-    has_begun.await.unwrap();
-    (go, task)
+fn done(shell: &Connection) -> Vec<i64> {
+    let mut statement = shell.prepare("SELECT n FROM done ORDER BY n").unwrap();
+    let done = statement.query_map([], |row| row.get(0)).unwrap();
+    done.collect::<Result<_, _>>().unwrap()
 }
 
-#[tokio::test]
-async fn a_failed_job_takes_no_other_of_its_group_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let writer = Arc::new(start(&dir));
-    let (go, held) = hold(&writer).await;
-    let fail = writer.run(|connection| {
-        insert(connection, 2)?;
-        insert(connection, 2)
-    });
-    let refuse = writer.try_run(|connection| {
-        insert(connection, 4)?;
-        Ok(Err::<(), _>(Undo("no")))
-    });
-    let panic = writer.run::<(), _>(|connection| {
-        insert(connection, 5)?;
-        panic!("a job of this test")
-    });
-    let release = async { go.send(()).unwrap() };
-    let (one, two, three, four, five, ()) = tokio::join!(
-        writer.run(|connection| insert(connection, 1)),
-        fail,
-        writer.run(|connection| insert(connection, 3)),
-        refuse,
-        panic,
-        release
-    );
-    held.await.unwrap();
-    one.unwrap();
-    assert_eq!(two.unwrap_err().kind, FaultKind::Permanent);
-    three.unwrap();
-    assert_eq!(four.unwrap().unwrap_err(), Undo("no"));
-    assert!(five.unwrap_err().what.contains("a job of this test"));
-    assert_eq!(stored(&dir), [1, 3]);
-}
-
-#[tokio::test]
-async fn when_the_transaction_is_lost_all_jobs_before_are_told_and_those_after_go_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let writer = Arc::new(start(&dir));
-    let (go, held) = hold(&writer).await;
-    let lose = writer.run(|connection| {
-        // What SQLite does by itself when the disk is full.
-        connection.execute_batch("ROLLBACK")?;
+/// Holds the thread in a first job, so that all that is queued meanwhile becomes one group.
+fn hold(writer: &Writer) -> impl FnOnce() + use<> {
+    let (release, held) = channel::<()>();
+    let (started, running) = channel();
+    drop(writer.run("done", move |_| -> Result<(), Trouble> {
+        started.send(()).unwrap();
+        held.recv().unwrap();
         Ok(())
-    });
-    let release = async { go.send(()).unwrap() };
-    let (one, two, three, ()) = tokio::join!(
-        writer.run(|connection| insert(connection, 1)),
-        lose,
-        writer.run(|connection| insert(connection, 3)),
-        release
-    );
-    // The job that held the writer was in a group of its own, or in the lost one: it wrote nothing.
-    let _ = held.await;
-    assert_eq!(one.unwrap_err().kind, FaultKind::Transient);
-    assert!(two.is_err());
-    three.unwrap();
-    assert_eq!(stored(&dir), [3]);
+    }));
+    running.recv().unwrap();
+    move || release.send(()).unwrap()
 }
 
-#[tokio::test]
-async fn an_answer_means_that_another_connection_sees_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let writer = start(&dir);
-    for n in 0..5 {
-        writer.run(move |connection| insert(connection, n)).await.unwrap();
-        assert_eq!(stored(&dir).len() as i64, n + 1);
+/// A job's own way to say no.
+#[derive(Debug)]
+enum Refusal {
+    No,
+    Fault(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 
 #[tokio::test]
-async fn a_full_database_is_a_full_fault_and_the_writer_goes_on_once_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let writer = start(&dir);
-    writer
-        .run(|connection| {
-            connection.execute_batch("CREATE TABLE big (bytes BLOB)")?;
-            Ok(())
-        })
-        .await
-        .unwrap();
-    let limit = |pages: u32| {
-        writer.run(move |connection| {
-            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
-            Ok(())
-        })
-    };
-    let fill = || {
-        writer.run(|connection| {
-            connection.execute("INSERT INTO big VALUES (zeroblob(1000000))", [])?;
-            Ok(())
-        })
-    };
-    limit(10).await.unwrap();
-    assert_eq!(fill().await.unwrap_err().kind, FaultKind::Full);
-    limit(10_000).await.unwrap();
-    fill().await.unwrap();
+async fn a_job_that_fails_refuses_or_panics_takes_back_only_its_own_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    let release = hold(&writer);
+    let first = writer.run("done", |db| insert(db, 1));
+    let failing = writer.run("line 2", |db| {
+        insert(db, 2)?;
+        insert(db, 2)
+    });
+    let refusing = writer.run("done", |db| -> Result<(), Trouble<Refusal>> {
+        db.execute("INSERT INTO done (n) VALUES (3)", [])?;
+        Err(Trouble::Known(Refusal::No))
+    });
+    let panicking = writer.run("line 4", |db| -> Result<(), Trouble> {
+        insert(db, 4)?;
+        panic!("a job may")
+    });
+    let last = writer.run("done", |db| insert(db, 5));
+    release();
+    first.await.unwrap();
+    let fault = failing.await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Permanent);
+    assert!(fault.what.starts_with("jobs.db: line 2: UNIQUE"), "{fault}");
+    assert!(matches!(refusing.await, Err(Refusal::No)));
+    let fault = panicking.await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Permanent);
+    assert!(fault.what.contains("line 4") && fault.what.contains("a job may"), "{fault}");
+    last.await.unwrap();
+    assert_eq!(done(&shell), [1, 5]);
 }
 
 #[tokio::test]
-async fn dropping_the_writer_finishes_what_it_was_given() {
-    let dir = tempfile::tempdir().unwrap();
-    let writer = start(&dir);
-    let mut abandoned = Box::pin(writer.run(|connection| insert(connection, 1)));
-    // One poll hands the job over; then the caller goes away.
-    let _ = futures::poll!(abandoned.as_mut());
-    drop(abandoned);
+async fn jobs_that_waited_together_become_visible_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    let release = hold(&writer);
+    let first = writer.run("done", |db| insert(db, 1));
+    let second = writer.run("done", move |db| -> Result<_, Trouble> {
+        let before = done(&shell);
+        insert(db, 2)?;
+        Ok((before, done(db), shell))
+    });
+    release();
+    first.await.unwrap();
+    let (outside, inside, shell) = second.await.unwrap();
+    assert_eq!((outside, inside), (vec![], vec![1, 2]));
+    assert_eq!(done(&shell), [1, 2]);
+}
+
+#[tokio::test]
+async fn an_answer_means_that_another_connection_sees_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    for n in 0..5 {
+        writer.run("done", move |db| insert(db, n)).await.unwrap();
+        assert_eq!(done(&shell), (0..=n).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn when_the_transaction_breaks_nobody_is_told_that_a_write_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    for says_so in [true, false] {
+        let release = hold(&writer);
+        let first = writer.run("done", |db| insert(db, 1));
+        let breaking = writer.run("done", move |db| -> Result<(), Trouble> {
+            // What SQLite does by itself when the disk is full.
+            db.execute_batch("ROLLBACK")?;
+            if says_so { Err(Fault::new(FaultKind::Full, "no room").into()) } else { Ok(()) }
+        });
+        let after = writer.run("done", move |db| insert(db, if says_so { 3 } else { 4 }));
+        release();
+        assert_eq!(first.await.unwrap_err().kind, FaultKind::Transient);
+        let expected = if says_so { FaultKind::Full } else { FaultKind::Transient };
+        assert_eq!(breaking.await.unwrap_err().kind, expected);
+        after.await.unwrap();
+    }
+    assert_eq!(done(&shell), [3, 4]);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_everybodys_failure_and_the_thread_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = writer.run("done", |db| insert(db, 1));
+    let second = writer.run("done", |db| insert(db, 2));
+    assert_eq!(first.await.unwrap_err().kind, FaultKind::Transient);
+    assert_eq!(second.await.unwrap_err().kind, FaultKind::Transient);
+    shell.execute_batch("COMMIT").unwrap();
+    writer.run("done", |db| insert(db, 3)).await.unwrap();
+    assert_eq!(done(&shell), [3]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_told_before_what_it_saw_is_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    // A deferred check fails at the commit, and not at the statement.
+    shell.execute_batch("CREATE TABLE child (n INTEGER REFERENCES done (n) DEFERRABLE INITIALLY DEFERRED)").unwrap();
     drop(writer);
-    assert_eq!(stored(&dir), [1]);
+    let enforcing = Connection::open(directory.path().join("jobs.db")).unwrap();
+    enforcing.pragma_update(None, "foreign_keys", true).unwrap();
+    let writer = Writer::start("jobs.db", enforcing).unwrap();
+    let release = hold(&writer);
+    let doomed = writer.run("done", |db| -> Result<(), Trouble> {
+        insert(db, 1)?;
+        db.execute("INSERT INTO child VALUES (99)", [])?;
+        Ok(())
+    });
+    let refusing = writer.run("done", |db| -> Result<(), Trouble<Refusal>> {
+        assert_eq!(done(db), [1]);
+        Err(Trouble::Known(Refusal::No))
+    });
+    release();
+    doomed.await.unwrap_err();
+    let Err(Refusal::Fault(fault)) = refusing.await else { panic!("what it saw was never stored") };
+    assert!(fault.what.contains("FOREIGN KEY"), "{fault}");
+    assert_eq!(done(&shell), [0; 0]);
+}
+
+#[tokio::test]
+async fn dropping_the_writer_finishes_what_is_queued_also_where_nobody_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    let release = hold(&writer);
+    drop(writer.run("done", |db| insert(db, 1000)));
+    let jobs: Vec<_> = (0..300).map(|n| writer.run("done", move |db| insert(db, n))).collect();
+    release();
+    drop(writer);
+    assert_eq!(done(&shell), (0..300).chain([1000]).collect::<Vec<_>>());
+    for job in jobs {
+        job.await.unwrap();
+    }
 }

@@ -12,14 +12,20 @@ use teal::ports::fault::Fault;
 use teal::ports::ledger::{Item, MAX_WRITES, pointer_key};
 use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 
-use super::fault::{Trouble, permanent};
-use super::{LAYOUT, TealDb, views};
+use super::{TealDb, views};
+use crate::sqlite::{Trouble, as_limit, permanent};
+
+impl From<LedgerError> for Trouble<LedgerError> {
+    fn from(error: LedgerError) -> Self {
+        Self::Known(error)
+    }
+}
 
 #[async_trait]
 impl LedgerReader for TealDb {
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
         let key = key.clone();
-        self.readers.run(format!("ledger item '{}/{}'", key.part, key.sort), move |db| find(db, &key)).await
+        self.file.read(&format!("ledger item '{}/{}'", key.part, key.sort), move |db| find(db, &key)).await
     }
 
     async fn list(
@@ -31,7 +37,7 @@ impl LedgerReader for TealDb {
     ) -> Result<Vec<Item>, LedgerError> {
         let (part, prefix, after) = (part.to_owned(), prefix.to_owned(), after.map(str::to_owned));
         let what = format!("ledger items '{part}/{prefix}…'");
-        self.readers.run(what, move |db| list(db, &part, &prefix, after.as_deref(), limit)).await
+        self.file.read(&what, move |db| list(db, &part, &prefix, after.as_deref(), limit)).await
     }
 }
 
@@ -39,8 +45,7 @@ impl LedgerReader for TealDb {
 impl Ledger for TealDb {
     async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
         check_shape(&writes)?;
-        let object = format!("{}: ledger", LAYOUT.name);
-        self.writer.run(move |db| transact(db, &writes).map_err(|trouble| trouble.named(&object))).await
+        self.file.write("ledger", move |db| transact(db, &writes)).await
     }
 }
 
@@ -158,7 +163,7 @@ fn list(
     )?;
     // From the later of the two on, so that a far page doesn't walk over the pages before it.
     let from = after.map_or(prefix, |after| after.max(prefix));
-    let mut rows = statement.query((part, from, after, limit_of(limit)))?;
+    let mut rows = statement.query((part, from, after, as_limit(limit)))?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         let item = item::<LedgerError>(part, row)?;
@@ -179,9 +184,4 @@ fn item<E: From<Fault>>(part: &str, row: &Row<'_>) -> Result<Item, Trouble<E>> {
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
-}
-
-/// A limit as SQLite counts.
-pub fn limit_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -24,11 +24,6 @@
 //! Always holds: one thread writes, a commit is on the disk before its caller is answered, and the views
 //! are repointed by the same transaction that writes the pointer. Retired generations have no view.
 
-pub mod fault;
-pub mod file;
-pub mod readers;
-pub mod writer;
-
 mod entities;
 mod ledger;
 #[cfg(test)]
@@ -41,15 +36,14 @@ use std::sync::Arc;
 use teal::ports::fault::Fault;
 
 use self::entities::Plans;
-use self::file::Layout;
-pub use self::file::Synchronous;
-use self::readers::Readers;
-use self::writer::Writer;
+pub use crate::sqlite::Synchronous;
+use crate::sqlite::{Database, Layout};
 
 const LAYOUT: Layout = Layout {
-    name: "teal.db",
     application: 0x7465_616c,
     version: 1,
+    // A page of rows touches as many pages of each index, all over it.
+    log_pages: 32_000,
     create: "
         CREATE TABLE ledger (
             part TEXT NOT NULL, sort TEXT NOT NULL, value TEXT NOT NULL,
@@ -87,23 +81,15 @@ impl Default for StoreOptions {
 
 /// The open file. Implements the ports `Ledger` and `EntityAdmin`, `EntityWriter`, `EntityReader`.
 pub struct TealDb {
-    writer: Writer,
-    readers: Readers,
+    file: Arc<Database>,
     plans: Arc<Plans>,
 }
 
 impl TealDb {
     /// Opens the file, and makes it when it is missing. Its directory must be there.
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Arc<Self>, Fault> {
-        let path = path.as_ref();
-        let connection = file::open_writer(path, &LAYOUT, options.synchronous)?;
-        let readers =
-            (0..options.readers.max(1)).map(|_| file::open_reader(path, &LAYOUT)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(Self {
-            writer: Writer::start(LAYOUT.name, connection)?,
-            readers: Readers::start(LAYOUT.name, readers)?,
-            plans: Arc::new(Plans::default()),
-        }))
+        let file = Database::open(path.as_ref(), &LAYOUT, options.synchronous, options.readers)?;
+        Ok(Arc::new(Self { file, plans: Arc::new(Plans::default()) }))
     }
 }
 

@@ -11,15 +11,15 @@ use teal::domain::{
     Value, Version,
 };
 use teal::ports::entities::{Dropped, Gate, GenerationSpec, Writer};
-use teal::ports::fault::{Fault, FaultKind};
+use teal::ports::fault::FaultKind;
 use teal::ports::ledger::pointer_key;
 use teal::ports::{
     EntitiesError, EntityAdmin, EntityReader, EntityWriter, ItemKey, Ledger, LedgerError, LedgerReader, Precondition,
     Write,
 };
 
-use super::fault::Trouble;
 use super::{StoreOptions, Synchronous, TealDb};
+use crate::sqlite::Trouble;
 
 pub fn open(path: &Path) -> Arc<TealDb> {
     TealDb::open(path, StoreOptions { synchronous: Synchronous::Off, readers: 2 }).unwrap()
@@ -182,6 +182,22 @@ async fn what_was_stored_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_closed_file_is_a_whole_copy_without_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("teal.db");
+    let db = open(&path);
+    db.transact(vec![put("item", json!(1), Precondition::Absent)]).await.unwrap();
+    LedgerReader::get(&*db, &ItemKey::new("test", "item")).await.unwrap().unwrap();
+    drop(db);
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["teal.db"]);
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let item = LedgerReader::get(&*open(&copy), &ItemKey::new("test", "item")).await.unwrap().unwrap();
+    assert_eq!(item.value, json!(1));
+}
+
+#[tokio::test]
 async fn a_revision_is_never_given_twice_even_over_a_delete() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("teal.db"));
@@ -268,7 +284,8 @@ async fn commits_wait_for_the_disk_unless_a_test_says_otherwise() {
         let path = directory.path().join(format!("{synchronous:?}.db"));
         let db = TealDb::open(&path, StoreOptions { synchronous, ..StoreOptions::default() }).unwrap();
         let found: i64 = db
-            .write("pragma".into(), |db| Ok(db.pragma_query_value(None, "synchronous", |row| row.get(0))?))
+            .file
+            .write("pragma", |db| Ok::<_, Trouble>(db.pragma_query_value(None, "synchronous", |row| row.get(0))?))
             .await
             .unwrap();
         assert_eq!(found, expected);
@@ -283,8 +300,10 @@ async fn a_full_disk_is_a_full_fault_and_the_store_goes_on_once_there_is_room() 
     db.create(people(1)).await.unwrap();
     let id = generation("people", 1);
     let set_pages = |pages: i64| {
-        let set = move |db: &Connection| Ok(db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?);
-        db.write("pragma".into(), set)
+        let set = move |db: &Connection| {
+            Ok::<_, Trouble>(db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?)
+        };
+        db.file.write("pragma", set)
     };
     set_pages(1).await.unwrap();
     let name = "x".repeat(1000);
@@ -293,7 +312,7 @@ async fn a_full_disk_is_a_full_fault_and_the_store_goes_on_once_there_is_room() 
         panic!("there was room")
     };
     assert_eq!(fault.kind, FaultKind::Full);
-    assert!(fault.what.contains("people_v1") && fault.what.contains("make room"), "{fault}");
+    assert!(fault.what.contains("people_v1") && fault.what.contains("free some space"), "{fault}");
     assert_eq!(EntityReader::head(&*db, &id).await.unwrap().rows, 0);
 
     set_pages(1_000_000).await.unwrap();
@@ -305,7 +324,7 @@ async fn a_read_that_panics_is_a_fault_and_its_reader_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("teal.db");
     let db = TealDb::open(&path, StoreOptions { synchronous: Synchronous::Off, readers: 1 }).unwrap();
-    let panicking = db.readers.run("nothing".into(), |_| -> Result<(), Trouble<Fault>> { panic!("a read may") });
+    let panicking = db.file.read("nothing", |_| -> Result<(), Trouble> { panic!("a read may") });
     assert_eq!(panicking.await.unwrap_err().kind, FaultKind::Permanent);
     db.transact(vec![put("item", json!(1), Precondition::None)]).await.unwrap();
     let item = LedgerReader::get(&*db, &ItemKey::new("test", "item")).await.unwrap().unwrap();
@@ -316,6 +335,6 @@ async fn a_read_that_panics_is_a_fault_and_its_reader_goes_on() {
 async fn readers_cannot_write() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("teal.db"));
-    let write = |db: &Connection| -> Result<_, Trouble<Fault>> { Ok(db.execute("DELETE FROM ledger", [])?) };
-    assert_eq!(db.readers.run("ledger".into(), write).await.unwrap_err().kind, FaultKind::Permanent);
+    let write = |db: &Connection| -> Result<_, Trouble> { Ok(db.execute("DELETE FROM ledger", [])?) };
+    assert_eq!(db.file.read("ledger", write).await.unwrap_err().kind, FaultKind::Permanent);
 }

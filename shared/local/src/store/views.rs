@@ -10,8 +10,8 @@ use teal::domain::{EntityName, GenerationId, Pointer, Schema};
 use teal::ports::fault::Fault;
 use teal::ports::ledger::pointer_key;
 
-use super::fault::{Trouble, permanent};
 use super::{ledger, quoted};
+use crate::sqlite::{Trouble, permanent};
 
 /// Entity → number and incarnation of the generation that its view shows.
 type Shown = BTreeMap<String, (u32, i64)>;

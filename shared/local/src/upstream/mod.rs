@@ -1,65 +1,66 @@
 //! Sends one HTTP request to somebody else's system.
 //!
-//! Owns the one HTTP client of the process. Always holds:
+//! Owns the HTTP clients of the process. Always holds:
 //!
-//! - One call is one request, but for redirects within the same origin. Nothing is retried, and no header
-//!   ever reaches another origin: such a redirect is the answer.
+//! - One call is one request, because one permit is: nothing is retried, and a redirect is the answer, so no
+//!   header ever reaches another origin.
 //! - No more than `max_body` bytes of a body are kept, however small it was when compressed.
+//! - A proxy that the environment names is never asked for what is on this machine.
 //! - A fault names the host and nothing else of the request: paths, queries and headers may hold secrets.
 
+use std::net::IpAddr;
 use std::sync::Once;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Request, Response};
 use teal::ports::{Fault, Upstream};
 
-/// Redirects within one origin that are followed for one request.
-const MAX_REDIRECTS: usize = 5;
-
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     client: Client,
+    /// For loopback.
+    direct: Client,
 }
 
 impl HttpUpstream {
-    /// Makes the client: once a process, since it keeps the connections.
+    /// Makes the clients: once a process, since they keep the connections.
     pub fn new() -> Result<Self, Fault> {
         install_tls();
-        let client = Client::builder()
-            .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(|attempt| match attempt.previous().first() {
-                Some(first) if same_origin(first, attempt.url()) && attempt.previous().len() <= MAX_REDIRECTS => {
-                    attempt.follow()
-                }
-                _ => attempt.stop(),
-            }))
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| {
-                Fault::new(FaultKind::Permanent, "can't set up HTTPS; is the system's list of certificates there?")
-                    .because(error)
-            })?;
-        Ok(Self { client })
+        Ok(Self { client: build(settings())?, direct: build(settings().no_proxy())? })
     }
 }
 
+fn settings() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+}
+
+fn build(settings: ClientBuilder) -> Result<Client, Fault> {
+    settings.build().map_err(|error| {
+        Fault::new(FaultKind::Permanent, "can't set up HTTPS; is the system's list of certificates there?")
+            .because(error)
+    })
+}
+
+/// Whether the URL leads to this machine, by its address or by the name that always does.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// TLS comes from rustls with ring; whoever installed a provider before us keeps theirs.
-fn install_tls() {
+pub fn install_tls() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-}
-
-fn same_origin(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
 }
 
 #[async_trait]
@@ -77,7 +78,8 @@ impl Upstream for HttpUpstream {
 impl HttpUpstream {
     async fn exchange(&self, url: Url, host: &str, request: Request) -> Result<Response, Fault> {
         let Request { method, headers, body, max_body, .. } = request;
-        let mut builder = self.client.request(method, url).body(body);
+        let client = if is_loopback(&url) { &self.direct } else { &self.client };
+        let mut builder = client.request(method, url).body(body);
         for (name, value) in headers {
             builder = builder.header(header_name(&name, host)?, header_value(&name, value, host)?);
         }

@@ -3,7 +3,7 @@
 //!
 //! One line a row, entities by name, rows by key: `{"entity":…,"key":…,"row":{…}}`, members sorted.
 
-use crate::domain::Pointer;
+use crate::domain::{GenerationId, Key, Pointer};
 use crate::pipeline::error::StageError;
 use crate::ports::EntityReader;
 use crate::ports::entities::ListQuery;
@@ -17,22 +17,32 @@ pub async fn export(
     mut line: impl FnMut(&str) + Send,
 ) -> Result<(), StageError> {
     for id in pointer.generation_ids() {
-        let schema = reader.head(&id).await?.schema;
         let mut after = None;
         loop {
-            let query = ListQuery { after: after.take(), limit: PAGE, filters: Vec::new() };
-            let rows = reader.list(&id, &query).await?;
-            for row in &rows {
-                let text = serde_json::json!({
-                    "entity": id.entity, "key": row.key.to_string(), "row": row.to_json(&schema),
-                });
-                line(&text.to_string());
-            }
-            if rows.len() < PAGE {
+            after = export_page(reader, &id, after, PAGE, |text| line(&text)).await?;
+            if after.is_none() {
                 break;
             }
-            after = rows.into_iter().next_back().map(|row| row.key);
         }
     }
     Ok(())
+}
+
+/// The next `limit` lines of a generation after a key. Returns the last one's key where there may be more.
+pub async fn export_page(
+    reader: &dyn EntityReader,
+    id: &GenerationId,
+    after: Option<Key>,
+    limit: usize,
+    mut line: impl FnMut(String) + Send,
+) -> Result<Option<Key>, StageError> {
+    let schema = reader.head(id).await?.schema;
+    let rows = reader.list(id, &ListQuery { after, limit, filters: Vec::new() }).await?;
+    for row in &rows {
+        let text = serde_json::json!({
+            "entity": id.entity, "key": row.key.to_string(), "row": row.to_json(&schema),
+        });
+        line(text.to_string());
+    }
+    Ok(if rows.len() < limit { None } else { rows.into_iter().next_back().map(|row| row.key) })
 }

@@ -1,8 +1,11 @@
 //! admin: what people do to a system. Deploys a configuration, compares versions, lists and replays
 //! rejects, exports.
 //!
+//! `console` is the HTTP face of it all.
+//!
 //! Owns no data path: a resync or a rebuild is started with `poll`, a switch or a rollback is `switch`'s.
 
+pub mod console;
 mod deploy;
 mod diff;
 mod export;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 
 pub use deploy::Deployed;
 pub use diff::{EntityDiff, Example, VersionDiff};
-pub use export::export;
+pub use export::{export, export_page};
 pub use rejects::RejectFilter;
 
 use super::error::StageError;

@@ -25,10 +25,13 @@ pub enum Code {
     NotInLookup,
     KeyTwice,
     KeyMissing,
+    RawUnreadable,
+    DeliveryUntimed,
+    DeliveryEmpty,
 }
 
 impl Code {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::OwnerMissing,
         Self::OrderUnreadable,
         Self::NotAList,
@@ -40,6 +43,9 @@ impl Code {
         Self::NotInLookup,
         Self::KeyTwice,
         Self::KeyMissing,
+        Self::RawUnreadable,
+        Self::DeliveryUntimed,
+        Self::DeliveryEmpty,
     ];
 
     #[must_use]
@@ -56,6 +62,9 @@ impl Code {
             Self::NotInLookup => "TEAL-R009",
             Self::KeyTwice => "TEAL-R010",
             Self::KeyMissing => "TEAL-R011",
+            Self::RawUnreadable => "TEAL-R012",
+            Self::DeliveryUntimed => "TEAL-R013",
+            Self::DeliveryEmpty => "TEAL-R014",
         }
     }
 
@@ -73,10 +82,13 @@ impl Code {
             Self::NotInLookup => "Not in the lookup table",
             Self::KeyTwice => "Two different rows with the same key",
             Self::KeyMissing => "The row has no key",
+            Self::RawUnreadable => "A stored answer can't be read",
+            Self::DeliveryUntimed => "A delivery does not say when it was sent",
+            Self::DeliveryEmpty => "A delivery has no record",
         }
     }
 
-    pub(super) fn reason(self, field: Option<&str>, message: impl Into<String>) -> RejectReason {
+    pub(in crate::pipeline) fn reason(self, field: Option<&str>, message: impl Into<String>) -> RejectReason {
         RejectReason { code: self.code().to_owned(), field: field.map(str::to_owned), message: message.into() }
     }
 }

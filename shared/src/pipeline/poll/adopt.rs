@@ -36,7 +36,7 @@ impl Poll {
         let key = ItemKey::new(ledger::SYSTEM, "rebuild");
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
-        let (fence, [lease, _]) = lease::take(key, seen.as_ref(), numbers.as_ref(), id.to_string(), now.plus(LEASE));
+        let (fence, [lease, _]) = lease::take(key, seen.as_ref(), numbers.as_ref(), id.to_string(), now.plus(LEASE), 0);
         let (version, build) = self.new_build(&loaded, &id, numbers.as_ref(), fence, &origins).await?;
         let run = Run {
             id: id.clone(),
@@ -85,19 +85,19 @@ impl Poll {
         Ok(origin)
     }
 
-    pub(super) async fn adopt(&self, run: Stored<Run>, budget: &Budget) -> Result<Polled, StageError> {
+    pub(super) async fn adopt(&self, run: Stored<Run>, worker: u64, budget: &Budget) -> Result<Polled, StageError> {
         for source in &run.value.sources {
             let Some(listing) = self.listing_of(&run.value, source).await? else { continue };
             for (stream, mut progress) in self.streams_of(&run.value, source).await? {
                 while !progress.ended {
                     if budget.is_spent(self.clock.now()) {
-                        return self.continue_later(&run.value.id).await;
+                        return self.continue_later(&run.value).await;
                     }
-                    self.adopt_slots(&run.value, &listing, source, &stream, &mut progress).await?;
+                    self.adopt_slots(&run.value, worker, &listing, source, (&stream, &mut progress)).await?;
                 }
             }
         }
-        self.fetched(run, None).await
+        self.fetched(run, None, Vec::new()).await
     }
 
     /// The run whose pages the new generations of this source are made from; `None` when the source was
@@ -113,10 +113,10 @@ impl Poll {
     async fn adopt_slots(
         &self,
         run: &Run,
+        worker: u64,
         listing: &RunId,
         source: &SourceId,
-        stream: &StreamName,
-        progress: &mut StreamProgress,
+        (stream, progress): (&StreamName, &mut StreamProgress),
     ) -> Result<(), StageError> {
         let prefix = ledger::slot_prefix(source, stream);
         let after = progress.slots.checked_sub(1).map(|last| format!("{prefix}{last:08}"));
@@ -132,7 +132,7 @@ impl Poll {
         progress.ended = items.len() < SLOTS;
         writes.push(ledger::put(ledger::stream_key(&run.id, source, stream), progress, Precondition::None));
         let until = self.clock.now().plus(LEASE);
-        writes.push(lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until));
+        writes.push(lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, worker));
         self.ledger.transact(writes).await?;
         let pages = (first..progress.slots).map(|slot| Outgoing::now(page(&run.id, source, stream, slot)));
         Ok(send_all(self.queue.as_ref(), pages.collect()).await?)

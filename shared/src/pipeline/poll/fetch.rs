@@ -3,7 +3,6 @@
 //! Owns attempts, backoff and what a refusal means for the run. A page counts from the transaction that
 //! puts it into its slot; everything before that may happen twice, nothing after it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -11,21 +10,24 @@ use sha2::{Digest, Sha256};
 use super::{Budget, Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
 use crate::domain::raw::{RawFrom, RawHead};
-use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, SourceId, StreamName};
+use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, StreamName};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::limits::permit;
+use crate::ports::Precondition;
 use crate::ports::connector::{Answer, Connector, Next, RetryAfter};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::upstream::Response;
-use crate::ports::{Precondition, Write};
 
 /// First wait between attempts; it doubles each time, up to [`BACKOFF_MOST`].
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MOST: Duration = Duration::from_secs(10);
 /// A source that asks to wait longer than this parks the run: waiting must cost nothing.
 const WAIT_HERE: Duration = Duration::from_secs(5);
+/// How long a run is parked when the source does not say.
+const PATIENCE_LEAST: Duration = Duration::from_secs(10);
+const PATIENCE_MOST: Duration = Duration::from_secs(900);
 /// Answer headers that are secrets or say nothing about the data.
 const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"];
 
@@ -64,7 +66,7 @@ impl Poll {
                         None => break,
                     },
                 };
-                match self.page(&at.source, source, connector, &stream, &position, budget).await? {
+                match self.page(&mut at, source, connector, &stream, &position, budget).await? {
                     Fetched::Page { method, url, response, asked, next } => {
                         let from = RawFrom::Page {
                             stream: stream.clone(),
@@ -76,19 +78,27 @@ impl Poll {
                         };
                         let stored = self.store(&mut at, &stream, &mut progress, from, response, asked, next).await?;
                         if let Err(why) = stored {
-                            return self.fetched(at.run, Some((Outcome::PartialError, why))).await;
+                            return self.over(at, Some((Outcome::PartialError, why))).await;
                         }
                     }
                     Fetched::Quota { until, why } => return self.park(at, &source.limits, until, why).await,
                     Fetched::GaveUp { outcome, why } => {
                         let why = format!("stream '{stream}': {why}");
-                        return self.fetched(at.run, Some((outcome, why))).await;
+                        return self.over(at, Some((outcome, why))).await;
                     }
-                    Fetched::OutOfBudget => return self.continue_later(&at.run.value.id).await,
+                    Fetched::OutOfBudget => {
+                        self.ledger.transact(vec![at.requests_counted()]).await?;
+                        return self.continue_later(&at.run.value).await;
+                    }
                 }
             }
         }
-        self.fetched(at.run, None).await
+        self.over(at, None).await
+    }
+
+    async fn over(&self, at: Progress, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
+        let counted = at.requests_counted();
+        self.fetched(at.run, failure, vec![counted]).await
     }
 
     /// `None` when an incremental run has nothing to ask of this stream.
@@ -116,7 +126,7 @@ impl Poll {
     /// One page, in as many attempts as the source's limits allow, each with a permit of its own.
     async fn page(
         &self,
-        id: &SourceId,
+        at: &mut Progress,
         source: &Source,
         connector: &dyn Connector,
         stream: &StreamName,
@@ -124,6 +134,7 @@ impl Poll {
         budget: &Budget,
     ) -> Result<Fetched, StageError> {
         let limits = &source.limits;
+        let id = &at.source;
         let mut last = String::new();
         for attempt in 1..=limits.attempts.max(1) {
             if budget.is_spent(self.clock.now()) {
@@ -135,6 +146,7 @@ impl Poll {
             request.max_body = limits.max_body;
             let (method, url) = (request.method.to_string(), request.url.clone());
             let asked = self.clock.now();
+            at.requests += 1;
             let (after, quota) = match self.upstream.send(request).await {
                 Ok(response) => match connector.read(stream, position, &response) {
                     Answer::Page { next } => return Ok(Fetched::Page { method, url, response, asked, next }),
@@ -150,16 +162,17 @@ impl Poll {
                 }
                 Err(fault) => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why: fault.to_string() }),
             };
-            let wait = after.unwrap_or_else(|| self.backoff(attempt));
-            if wait > WAIT_HERE {
+            if let Some(wait) = after.filter(|after| *after > WAIT_HERE) {
                 return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why: last });
             }
             if attempt == limits.attempts.max(1) {
                 if quota {
-                    return Ok(Fetched::Quota { until: self.clock.now().plus(BACKOFF_MOST), why: last });
+                    let until = self.clock.now().plus(self.patience(at.run.value.started));
+                    return Ok(Fetched::Quota { until, why: last });
                 }
                 break;
             }
+            let wait = after.unwrap_or_else(|| self.backoff(attempt));
             tracing::debug!(source = %id, %stream, attempt, wait_ms = wait.as_millis(), why = last, "asking again");
             self.clock.sleep(wait).await;
         }
@@ -172,6 +185,12 @@ impl Poll {
             RetryAfter::Seconds(seconds) => Duration::from_secs(seconds),
             RetryAfter::At(time) => time.since(self.clock.now()),
         }
+    }
+
+    /// How long to leave a source alone that wants fewer requests and does not say until when: the longer the
+    /// run has gone on, the longer.
+    fn patience(&self, started: Millis) -> Duration {
+        (self.clock.now().since(started) / 2).clamp(PATIENCE_LEAST, PATIENCE_MOST)
     }
 
     /// Exponential, with the upper half of it left to chance.
@@ -193,7 +212,8 @@ impl Poll {
         asked: Millis,
         next: Next,
     ) -> Result<Result<(), String>, StageError> {
-        let run = &at.run.value;
+        let run = at.run.value.clone();
+        let run = &run;
         let slot = progress.slots;
         let head = RawHead {
             source: at.source.clone(),
@@ -223,16 +243,17 @@ impl Poll {
         let until = self.clock.now().plus(LEASE);
         self.ledger
             .transact(vec![
-                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until),
+                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, at.worker),
                 ledger::put(
                     ledger::slot_key(&run.id, &at.source, stream, slot),
                     &Slot { raw: key },
                     Precondition::Absent,
                 ),
                 ledger::put(ledger::stream_key(&run.id, &at.source, stream), progress, Precondition::None),
-                Write::Add { key: ledger::counts_key(&run.id), numbers: BTreeMap::from([("requests".into(), 1)]) },
+                at.requests_counted(),
             ])
             .await?;
+        at.requests = 0;
         send_all(self.queue.as_ref(), vec![Outgoing::now(page(&run.id, &at.source, stream, slot))]).await?;
         Ok(if circle {
             Err(format!("stream '{stream}': the listing goes in circles after {} pages", progress.slots))
@@ -246,14 +267,15 @@ impl Poll {
         let mut run = at.run.value.clone();
         if until.since(run.started) > limits.max_wait {
             let why = format!("{why}; the source asks to wait until {until}, longer than max_wait allows");
-            return self.fetched(at.run, Some((Outcome::PartialQuota, why))).await;
+            return self.over(at, Some((Outcome::PartialQuota, why))).await;
         }
         run.state = RunState::WaitingQuota { until };
         run.reason = Some(why);
         self.ledger
             .transact(vec![
-                lease::renew(ledger::run_lease_key(&run), run.id.as_str(), run.fence, until.plus(LEASE)),
+                lease::renew(ledger::run_lease_key(&run), run.id.as_str(), run.fence, until.plus(LEASE), 0),
                 ledger::put(ledger::run_key(&run.id), &run, ledger::unchanged(Some(&at.run))),
+                at.requests_counted(),
             ])
             .await?;
         self.wake_at(&run.id, until).await?;

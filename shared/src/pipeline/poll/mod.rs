@@ -19,12 +19,12 @@ pub(in crate::pipeline) use start::spec;
 pub use start::{Asked, Started};
 
 use super::error::StageError;
-use super::lease::{self, LEASE};
+use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream};
+use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
 
 pub struct Poll {
     pub ledger: Arc<dyn Ledger>,
@@ -61,12 +61,30 @@ pub enum Polled {
     Continues,
     /// The source asked to wait; a continuation is queued.
     WaitsUntil(Millis),
+    /// Another call is at work on it, and goes on by itself.
+    Elsewhere,
 }
 
 /// Where the fetching of one run stands, while a call works on it.
 struct Progress {
     run: Stored<Run>,
     source: SourceId,
+    worker: u64,
+    /// Requests that were sent and are not in the run's counts yet.
+    requests: u64,
+}
+
+impl Progress {
+    /// The write that adds the requests to the run's counts.
+    fn requests_counted(&self) -> Write {
+        Write::Add {
+            key: ledger::counts_key(&self.run.value.id),
+            numbers: std::collections::BTreeMap::from([(
+                "requests".to_owned(),
+                i64::try_from(self.requests).unwrap_or(0),
+            )]),
+        }
+    }
 }
 
 impl Poll {
@@ -78,6 +96,7 @@ impl Poll {
         match run.value.state {
             RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
             RunState::Fetched => {
+                self.stay(&run.value).await?;
                 self.send_missing(&run.value).await?;
                 self.settle_if_sealed(&run.value).await?;
                 return Ok(Polled::Fetched);
@@ -88,39 +107,58 @@ impl Poll {
             }
             RunState::WaitingQuota { .. } | RunState::Fetching => {}
         }
-        let run = self.take_over(run).await?;
+        let worker = self.entropy.next() | 1;
+        let Some(run) = self.take_over(run, worker).await? else { return Ok(Polled::Elsewhere) };
+        let (key, fence) = (ledger::run_lease_key(&run.value), run.value.fence);
+        let worked = self.work(run, worker, budget).await;
+        if worked.is_err() {
+            // The message comes again, and whoever gets it must be let in. If this fails, too, the lease runs out.
+            let until = self.clock.now().plus(LEASE);
+            let _ = self.ledger.transact(vec![lease::renew(key, id.as_str(), fence, until, 0)]).await;
+        }
+        worked
+    }
+
+    async fn work(&self, run: Stored<Run>, worker: u64, budget: &Budget) -> Result<Polled, StageError> {
+        if run.value.outcome.is_some() {
+            // A page of it can't be applied: what is fetched now would be thrown away.
+            return self.fetched(run, None, Vec::new()).await;
+        }
         self.create_generations(&run.value).await?;
         self.send_missing(&run.value).await?;
         match run.value.mode {
             Mode::Full | Mode::Incremental => {
                 let source = run.value.sources.first().cloned().ok_or_else(|| {
-                    StageError::Impossible(format!("run '{id}' has no source; it was not written by Teal"))
+                    StageError::Impossible(format!("run '{}' has no source; it was not written by Teal", run.value.id))
                 })?;
-                self.fetch(Progress { run, source }, budget).await
+                self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
             }
-            Mode::Rebuild => self.adopt(run, budget).await,
+            Mode::Rebuild => self.adopt(run, worker, budget).await,
         }
     }
 
-    /// Raises the run's fence when the lease says that its last holder fell silent, so that whatever that
-    /// one still writes is refused; otherwise prolongs the lease.
-    async fn take_over(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
+    /// Lets this call work on the run, or `None` when another one does. When the lease says that the last one
+    /// fell silent, the run's fence is raised, so that whatever that one still writes is refused.
+    async fn take_over(&self, run: Stored<Run>, worker: u64) -> Result<Option<Stored<Run>>, StageError> {
         let key = ledger::run_lease_key(&run.value);
         let now = self.clock.now();
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        let holder = run.value.id.to_string();
         let mut next = run.value.clone();
         next.state = RunState::Fetching;
-        let mut writes = match seen.as_ref().map(|s| &s.value) {
-            Some(held) if held.is_held(now) && held.holder != run.value.id.as_str() => {
+        let mut writes = match seen.as_ref().filter(|s| s.value.is_held(now)).map(|s| &s.value) {
+            Some(held) if held.holder != holder => {
                 return Err(StageError::Busy(format!("{} has taken over", held.holder)));
             }
-            Some(held) if held.is_held(now) && held.fence == run.value.fence => {
-                vec![lease::renew(key, run.value.id.as_str(), run.value.fence, now.plus(LEASE))]
+            Some(held) if held.worker != 0 => return Ok(None),
+            Some(held) if held.fence == run.value.fence => {
+                let lease = Lease { until: now.plus(LEASE), worker, ..held.clone() };
+                vec![ledger::put_marked(key, &lease, held.fence.0, ledger::unchanged(seen.as_ref()))]
             }
             _ => {
                 let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
                 let (fence, writes) =
-                    lease::take(key, seen.as_ref(), numbers.as_ref(), run.value.id.to_string(), now.plus(LEASE));
+                    lease::take(key, seen.as_ref(), numbers.as_ref(), holder, now.plus(LEASE), worker);
                 next.fence = fence;
                 writes.into()
             }
@@ -130,14 +168,22 @@ impl Poll {
             writes.push(ledger::put(ledger::run_key(&next.id), &next, when));
         }
         self.ledger.transact(writes).await?;
-        ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))
+        Ok(Some(ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?))
+    }
+
+    /// Prolongs the lease of a run that only waits for its pages to be applied, so that its missing messages
+    /// are not sent again each time that somebody looks.
+    async fn stay(&self, run: &Run) -> Result<(), StageError> {
+        let until = self.clock.now().plus(LEASE);
+        let renew = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
+        Ok(self.ledger.transact(vec![renew]).await?)
     }
 
     /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
     /// lost with the process that stored them, and applying a page twice changes nothing.
     async fn send_missing(&self, run: &Run) -> Result<(), StageError> {
         for source in &run.sources {
-            for (stream, progress) in self.streams_of(run, source).await? {
+            for (stream, progress) in self.known_streams(run, source).await? {
                 if progress.slots == 0 {
                     continue;
                 }
@@ -159,6 +205,18 @@ impl Poll {
         Ok(())
     }
 
+    /// What is known of the run's streams. Asks no configuration, so that a run can be ended whose
+    /// configuration is gone.
+    async fn known_streams(
+        &self,
+        run: &Run,
+        source: &SourceId,
+    ) -> Result<Vec<(StreamName, StreamProgress)>, StageError> {
+        let prefix = ledger::stream_key(&run.id, source, &StreamName::new("")).sort;
+        let items = ledger::read_all(self.ledger.as_ref(), &ledger::run_part(&run.id), &prefix).await?;
+        Ok(items.into_iter().map(|(sort, progress)| (StreamName::new(&sort[prefix.len()..]), progress)).collect())
+    }
+
     async fn streams_of(&self, run: &Run, source: &SourceId) -> Result<Vec<(StreamName, StreamProgress)>, StageError> {
         let loaded = self.systems.get(&run.config).await?;
         let mut out = Vec::new();
@@ -172,12 +230,16 @@ impl Poll {
 
     /// Fetching is over, by the end of every listing or (with a `failure`) before it. What was stored is
     /// still applied; the run is settled when all of it is.
-    async fn fetched(&self, run: Stored<Run>, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
+    async fn fetched(
+        &self,
+        run: Stored<Run>,
+        failure: Option<(Outcome, String)>,
+        mut writes: Vec<Write>,
+    ) -> Result<Polled, StageError> {
         let mut next = run.value.clone();
         let mut pages = 0;
-        let mut writes = Vec::new();
         for source in &next.sources {
-            for (stream, progress) in self.streams_of(&next, source).await? {
+            for (stream, progress) in self.known_streams(&next, source).await? {
                 pages += progress.slots;
                 let cursor = progress.cursor.filter(|_| progress.ended && next.mode == Mode::Incremental);
                 if let Some(cursor) = cursor {
@@ -200,6 +262,7 @@ impl Poll {
             next.id.as_str(),
             next.fence,
             self.clock.now().plus(LEASE),
+            0,
         ));
         writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
         self.ledger.transact(writes).await?;
@@ -211,7 +274,7 @@ impl Poll {
     pub async fn give_up(&self, id: &RunId, error: &StageError) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
         if matches!(run.value.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
-            self.fetched(run, Some((Outcome::Failed, error.to_string()))).await?;
+            self.fetched(run, Some((Outcome::Failed, error.to_string())), Vec::new()).await?;
         }
         Ok(())
     }
@@ -226,8 +289,12 @@ impl Poll {
         Ok(send_all(self.queue.as_ref(), vec![message]).await?)
     }
 
-    async fn continue_later(&self, id: &RunId) -> Result<Polled, StageError> {
-        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: id.clone() })]).await?;
+    /// Ends this call and lets the next one in.
+    async fn continue_later(&self, run: &Run) -> Result<Polled, StageError> {
+        let until = self.clock.now().plus(LEASE);
+        let lease = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
+        self.ledger.transact(vec![lease]).await?;
+        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: run.id.clone() })]).await?;
         Ok(Polled::Continues)
     }
 }

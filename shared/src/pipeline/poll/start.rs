@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
-use crate::pipeline::ledger::{self, Building, NextSync, Numbers, Stored};
+use crate::pipeline::ledger::{self, Building, NextSync, Numbers, Request, Stored};
 use crate::pipeline::systems::Loaded;
 use crate::ports::entities::{Gate, GenerationSpec};
 use crate::ports::{Precondition, Write};
@@ -43,6 +43,19 @@ pub enum Started {
 
 impl Poll {
     pub async fn start(&self, asked: Asked) -> Result<Started, StageError> {
+        self.start_as(asked, None).await
+    }
+
+    /// The same, for something that may ask more than once: if the source's last run was started by the same
+    /// `request`, that run is the answer, also when it has ended.
+    pub async fn start_once(&self, asked: Asked, request: &str) -> Result<Started, StageError> {
+        self.start_as(asked, Some(request).filter(|request| !request.is_empty())).await
+    }
+
+    async fn start_as(&self, asked: Asked, request: Option<&str>) -> Result<Started, StageError> {
+        if let Some(run) = self.started_by(&asked.source, request).await? {
+            return Ok(Started::Resumes(run));
+        }
         let loaded = self.systems.current().await?;
         let source = loaded.source(&asked.source.name)?;
         self.systems.check_secrets(source).await?;
@@ -78,7 +91,7 @@ impl Poll {
         };
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
         let lease = |numbers: Option<&Stored<Numbers>>| {
-            lease::take(key.clone(), seen.as_ref(), numbers, run.id.to_string(), now.plus(LEASE))
+            lease::take(key.clone(), seen.as_ref(), numbers, run.id.to_string(), now.plus(LEASE), 0)
         };
         let (fence, mut writes) = match mode {
             Mode::Incremental => {
@@ -105,6 +118,10 @@ impl Poll {
         };
         run.fence = fence;
         writes.push(ledger::put(ledger::run_key(&run.id), &run, Precondition::Absent));
+        if let Some(request) = request {
+            let request = Request { id: request.to_owned(), run: run.id.clone() };
+            writes.push(ledger::put(ledger::request_key(&asked.source), &request, Precondition::None));
+        }
         match self.ledger.transact(writes).await {
             Ok(()) => Ok(Started::Run(run.id)),
             // Somebody was faster; look again at what they did.
@@ -113,6 +130,12 @@ impl Poll {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn started_by(&self, source: &SourceId, request: Option<&str>) -> Result<Option<RunId>, StageError> {
+        let Some(id) = request else { return Ok(None) };
+        let last: Option<Stored<Request>> = ledger::read(self.ledger.as_ref(), &ledger::request_key(source)).await?;
+        Ok(last.map(|last| last.value).filter(|last| last.id == id).map(|last| last.run))
     }
 
     /// An incremental run needs a cursor that a full one left; without any, this one has to be full.

@@ -85,11 +85,16 @@ impl Switch {
         Ok(())
     }
 
-    /// How many entries are in the log from these positions on.
-    pub(super) async fn left_out(&self, from: &Positions) -> Result<u64, StageError> {
+    /// How many entries the target lacks, if those before these positions are all in it. A version that was
+    /// active has what was entered until it ceased to be; positions are earlier than that, to be safe.
+    pub(super) async fn left_out(&self, target: &Manifest, from: &Positions) -> Result<u64, StageError> {
         let mut sum = 0;
         for (source, position) in from {
-            sum += changelog::end(self.ledger.as_ref(), source).await?.saturating_sub(*position);
+            let first = match target.deactivated {
+                Some(time) => changelog::first_since(self.ledger.as_ref(), source, time).await?,
+                None => *position,
+            };
+            sum += changelog::end(self.ledger.as_ref(), source).await?.saturating_sub(first);
         }
         Ok(sum)
     }

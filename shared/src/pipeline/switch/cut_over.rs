@@ -18,7 +18,7 @@ use crate::ports::{Precondition, Write};
 pub struct Moved {
     pub from: Version,
     pub to: Version,
-    /// Changes that were replayed while the gates were closed.
+    /// Changes that were replayed into the target, before and while the gates were closed.
     pub replayed: u64,
     /// Changes that `--as-was` left out.
     pub left_out: u64,
@@ -26,23 +26,33 @@ pub struct Moved {
     pub closed: Duration,
 }
 
+/// What of the change log the target gets.
+pub(super) enum Replay {
+    /// The rest, from these positions on; so many were replayed before.
+    Rest { from: Positions, replayed: u64 },
+    /// Nothing; so many are left out.
+    Nothing { left_out: u64 },
+}
+
 impl Switch {
-    /// Closes, replays the rest, moves, opens. `from` is where replaying goes on; `None` leaves the target
-    /// as it is. `also` goes into the transaction that moves the pointer.
+    /// Closes, replays the rest, moves, opens. `also` goes into the transaction that moves the pointer.
     pub(super) async fn cut_over(
         &self,
         target: &Manifest,
-        from: Option<Positions>,
+        replay: Replay,
         fence: Fence,
         who: &str,
         also: Vec<Write>,
-        left_out: u64,
     ) -> Result<Moved, StageError> {
         let pointer = ledger::stored_pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(pointer.value.version))
             .await?
             .ok_or(StageError::NoVersion(pointer.value.version))?;
-        let target = &self.with_newcomers(target, &pointer.value).await?;
+        let target_key = ledger::version_key(target.version);
+        let stored = ledger::read::<Manifest>(self.ledger.as_ref(), &target_key)
+            .await?
+            .filter(|stored| stored.value.state == target.state)
+            .ok_or_else(|| StageError::Busy(format!("{} was changed by somebody else meanwhile", target.version)))?;
         let replaced: Vec<GenerationId> = old
             .value
             .generation_ids()
@@ -58,11 +68,14 @@ impl Switch {
         let began = self.clock.now();
         self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
         let mut next: Manifest = target.clone();
-        let mut replayed = 0;
-        if let Some(mut from) = from {
-            replayed = self.replay_rest(target, &mut from, fence).await?;
-            next.replayed.extend(from.into_iter().map(|(source, number)| (source.to_string(), number)));
-        }
+        let (replayed, left_out) = match replay {
+            Replay::Rest { mut from, replayed } => {
+                let rest = self.replay_rest(target, &mut from, fence).await?;
+                next.replayed.extend(from.into_iter().map(|(source, number)| (source.to_string(), number)));
+                (replayed + rest, 0)
+            }
+            Replay::Nothing { left_out } => (0, left_out),
+        };
         let now = self.clock.now();
         next.state = VersionState::Active;
         next.activated = Some(now);
@@ -79,8 +92,8 @@ impl Switch {
         };
         let mut writes = vec![
             ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(pointer.revision)),
-            lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE)),
-            ledger::put(ledger::version_key(target.version), &next, Precondition::None),
+            lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE), 0),
+            ledger::put(target_key, &next, ledger::unchanged(Some(&stored))),
             ledger::put(ledger::version_key(left.version), &left, ledger::unchanged(Some(&old))),
         ];
         // A version that was active before knows where its data stood; going on from there misses nothing.
@@ -107,10 +120,22 @@ impl Switch {
         Ok(moved)
     }
 
-    /// Entities that were declared while the target was built, or since it was active, stay with it.
-    async fn with_newcomers(&self, target: &Manifest, pointer: &Pointer) -> Result<Manifest, StageError> {
+    /// The manifest as it would be active now. Of a version that never was, only what it built itself is its
+    /// own: everything else is as readers have it, whatever was switched since it was begun. Entities that
+    /// were declared meanwhile stay.
+    pub(super) async fn as_it_would_be(&self, target: &Manifest) -> Result<Manifest, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let loaded = self.systems.current().await?;
         let mut target = target.clone();
+        if target.activated.is_none() {
+            for (entity, number) in &mut target.generations {
+                if *number != target.version.0
+                    && let Some(now) = pointer.generations.get(entity)
+                {
+                    *number = *now;
+                }
+            }
+        }
         for (entity, number) in &pointer.generations {
             if loaded.system.entity(entity).is_some() {
                 target.generations.entry(entity.clone()).or_insert(*number);

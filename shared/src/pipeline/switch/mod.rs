@@ -19,6 +19,7 @@
 
 mod catch_up;
 mod cut_over;
+mod drop;
 mod settle;
 mod verify;
 
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use cut_over::Moved;
+use cut_over::Replay;
 use serde::{Deserialize, Serialize};
 pub use verify::{EntityVerdict, RelationVerdict, Verdict};
 
@@ -57,6 +59,11 @@ pub struct Settling {
     pub relation: usize,
     #[serde(default)]
     pub after: Option<crate::domain::Key>,
+    /// How many of the target's own generations are compared with what they replace, and where in the next.
+    #[serde(default)]
+    pub compared: usize,
+    #[serde(default)]
+    pub compared_to: Option<crate::domain::Key>,
 }
 
 /// What an admin asks for when moving to a version by hand.
@@ -97,15 +104,16 @@ impl Switch {
                 )));
             }
         }
+        let target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
         for source in self.sources_of_own(&target).await? {
             from.insert(source.clone(), self.replay_start(&target, &source).await?);
         }
         if ask.as_was {
-            let left_out = self.left_out(&from).await?;
-            return self.cut_over(&target, None, fence, &ask.who, Vec::new(), left_out).await;
+            let replay = Replay::Nothing { left_out: self.left_out(&target, &from).await? };
+            return self.cut_over(&target, replay, fence, &ask.who, Vec::new()).await;
         }
-        self.catch_up(&target, &mut from, fence).await?;
+        let replayed = self.catch_up(&target, &mut from, fence).await?;
         if target.state == VersionState::Ready && !ask.force {
             let verdict = self.compare_sizes(&target, None).await?;
             if !verdict.blocked.is_empty() {
@@ -115,7 +123,7 @@ impl Switch {
                 )));
             }
         }
-        self.cut_over(&target, Some(from), fence, &ask.who, Vec::new(), 0).await
+        self.cut_over(&target, Replay::Rest { from, replayed }, fence, &ask.who, Vec::new()).await
     }
 
     /// The log number from which the target's own generations may lack entries.
@@ -176,8 +184,7 @@ impl Switch {
         if seen.value.was_given_back() {
             return Ok(false);
         }
-        let fallen = Lease { until: crate::domain::Millis(1), ..seen.value.clone() };
-        self.ledger.transact(vec![ledger::put_marked(key, &fallen, seen.mark, ledger::unchanged(Some(&seen)))]).await?;
+        self.ledger.transact(vec![lease::expire(key, &seen)]).await?;
         self.repair().await
     }
 

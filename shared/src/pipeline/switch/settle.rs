@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState};
 use crate::pipeline::error::StageError;
@@ -17,13 +18,20 @@ use crate::ports::{Precondition, Write};
 impl Switch {
     pub async fn settle(&self, id: &RunId, budget: &Budget) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
-        if run.value.state == RunState::Ended {
-            return self.pass_notes_on().await;
+        match (&run.value.state, run.value.pages) {
+            (RunState::Ended, _) => return self.pass_notes_on().await,
+            (RunState::Fetched | RunState::Settling, Some(pages))
+                if ledger::pages_done(self.ledger.as_ref(), id).await? >= pages => {}
+            // Whoever applies the last page sends this message again.
+            _ => return Ok(()),
         }
-        let Some(version) = run.value.builds else { return self.end(run, None, Vec::new()).await };
+        let Some(version) = run.value.builds else {
+            self.end(run, None, Vec::new()).await?;
+            return self.pass_notes_on().await;
+        };
         let target = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         if run.value.outcome.is_some() {
-            return self.drop_build(run, target).await;
+            return self.drop_build(run, target, None).await;
         }
         let who = id.as_str();
         let fence = self.take_lease(who).await?;
@@ -46,20 +54,21 @@ impl Switch {
         fence: Fence,
         budget: &Budget,
     ) -> Result<Settled, StageError> {
-        if target.state == VersionState::Active {
-            // The one before us moved the pointer and died.
+        if target.activated.is_some() {
+            // The one before us moved the pointer and died. It may have been moved on since: that stays.
             self.open_active(fence).await?;
             self.end(run, None, Vec::new()).await?;
             return Ok(Settled::Moved);
         }
         let run = self.mark_settling(run).await?;
+        target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
         for generation in self.own_generations(&target).await? {
             let source = generation.source.to_string();
             let start = target.replayed.get(&source).copied().unwrap_or(generation.since);
             from.entry(generation.source).or_insert(start);
         }
-        self.catch_up(&target, &mut from, fence).await?;
+        let replayed = self.catch_up(&target, &mut from, fence).await?;
         target.replayed = from.iter().map(|(source, number)| (source.to_string(), *number)).collect();
 
         let key = ledger::settling_key(&run.value.id);
@@ -69,7 +78,8 @@ impl Switch {
             let counts = ledger::counts(self.ledger.as_ref(), &run.value.id).await?;
             settling.verdict = self.compare_sizes(&target, Some(&counts)).await?;
         }
-        let checked = self.check_relations(&target, &mut settling, budget).await?;
+        let checked = self.check_relations(&target, &mut settling, budget).await?
+            && self.count_gone(&target, &mut settling, budget).await?;
         self.ledger
             .transact(vec![
                 ledger::put(key, &settling, Precondition::None),
@@ -96,7 +106,8 @@ impl Switch {
         }
         let mut also = self.cursors_of(&run.value).await?;
         also.push(Write::Delete { key: ledger::building_key(), when: Precondition::None });
-        self.cut_over(&target, Some(from), fence, run.value.id.as_str(), also, 0).await?;
+        let replay = Replay::Rest { from, replayed };
+        self.cut_over(&target, replay, fence, run.value.id.as_str(), also).await?;
         self.end(run, None, Vec::new()).await?;
         Ok(Settled::Moved)
     }
@@ -131,14 +142,38 @@ impl Switch {
         Ok(Settled::Stays)
     }
 
+    /// Ends a run that can't be settled, with the reason. A build whose pointer has moved is complete all the
+    /// same.
+    pub async fn give_up(&self, id: &RunId, error: &StageError) -> Result<(), StageError> {
+        let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        if !matches!(run.value.state, RunState::Fetched | RunState::Settling) {
+            return Ok(());
+        }
+        let failure = Some((Outcome::Failed, error.to_string()));
+        let target = match run.value.builds {
+            Some(version) => ledger::manifest(self.ledger.as_ref(), version).await?,
+            None => None,
+        };
+        match target {
+            Some(target) if target.activated.is_none() => self.drop_build(run, target, failure).await,
+            Some(_) => self.end(run, None, Vec::new()).await,
+            None => self.end(run, failure, Vec::new()).await,
+        }
+    }
+
     /// A build that is not complete: nobody will ever see it.
-    async fn drop_build(&self, run: Stored<Run>, mut target: Manifest) -> Result<(), StageError> {
+    async fn drop_build(
+        &self,
+        run: Stored<Run>,
+        mut target: Manifest,
+        failure: Option<(Outcome, String)>,
+    ) -> Result<(), StageError> {
         target.state = VersionState::Dropped;
         let writes = vec![
             ledger::put(ledger::version_key(target.version), &target, Precondition::None),
             Write::Delete { key: ledger::building_key(), when: Precondition::None },
         ];
-        self.end(run, None, writes).await?;
+        self.end(run, failure, writes).await?;
         self.pass_notes_on().await
     }
 
@@ -160,7 +195,7 @@ impl Switch {
             next.outcome = Some(outcome);
             next.reason = reason;
         }
-        let gone = self.rows_gone(&next, &counts).await?;
+        let gone = self.rows_gone(&next).await?;
         if !gone.entities.is_empty() {
             writes.push(Write::Add { key: ledger::counts_key(&next.id), numbers: gone.to_counters() });
         }
@@ -175,7 +210,7 @@ impl Switch {
     }
 
     /// Rows of the version before that a complete build does not have any more.
-    async fn rows_gone(&self, run: &Run, counts: &Counts) -> Result<Counts, StageError> {
+    async fn rows_gone(&self, run: &Run) -> Result<Counts, StageError> {
         let mut gone = Counts::default();
         if !run.outcome.is_some_and(Outcome::is_success) || run.builds.is_none() {
             return Ok(gone);
@@ -183,10 +218,8 @@ impl Switch {
         let key = ledger::settling_key(&run.id);
         let settling: Option<Stored<Settling>> = ledger::read(self.ledger.as_ref(), &key).await?;
         for (entity, verdict) in settling.map(|s| s.value.verdict.entities).unwrap_or_default() {
-            let rows = counts.entities.get(&entity).copied().unwrap_or_default();
-            let deleted = verdict.before.saturating_sub(rows.changed + rows.unchanged);
-            if deleted > 0 {
-                gone.entities.entry(entity).or_default().deleted = deleted;
+            if verdict.gone > 0 {
+                gone.entities.entry(entity).or_default().deleted = verdict.gone;
             }
         }
         Ok(gone)

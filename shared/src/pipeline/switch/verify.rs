@@ -3,13 +3,13 @@
 //! Sizes come from counts that accumulated with the pages, so they cost nothing. Relations are checked in
 //! slices, over the whole manifest as it would be after the switch, before any gate closes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Settling, Switch};
 use crate::config::{Guard, RelationsGuard};
-use crate::domain::{Counts, EntityName, GenerationId, Manifest};
+use crate::domain::{Counts, EntityName, GenerationId, Key, Manifest};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
 use crate::pipeline::poll::Budget;
@@ -32,6 +32,9 @@ pub struct Verdict {
 pub struct EntityVerdict {
     pub before: u64,
     pub after: u64,
+    /// Rows of before that are not among those of after.
+    #[serde(default)]
+    pub gone: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +67,7 @@ impl Switch {
             if let Some(rows) = counts.and_then(|c| c.entities.get(&name)) {
                 verdict.blocked.extend(rejected(&name, rows.mapped, rows.rejected, &entity.guard));
             }
-            verdict.entities.insert(name, EntityVerdict { before, after });
+            verdict.entities.insert(name, EntityVerdict { before, after, gone: 0 });
         }
         Ok(verdict)
     }
@@ -112,6 +115,63 @@ impl Switch {
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with counting the rows that the target does not have any more; `false` when the budget is spent
+    /// before the end. Compared key by key, because changes that came in beside the listing are in both sizes.
+    pub(super) async fn count_gone(
+        &self,
+        target: &Manifest,
+        settling: &mut Settling,
+        budget: &Budget,
+    ) -> Result<bool, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let own = self.own_generations(target).await?;
+        while let Some(generation) = own.get(settling.compared) {
+            let new = &generation.id;
+            while let Some(old) = pointer.generation(&new.entity) {
+                if budget.is_spent(self.clock.now()) {
+                    return Ok(false);
+                }
+                let had = self.reader.hashes(&old, settling.compared_to.as_ref(), SLICE).await?;
+                let Some((last, _)) = had.last() else { break };
+                let have = self.keys_up_to(new, settling.compared_to.as_ref(), last).await?;
+                let gone = had.iter().filter(|(key, _)| !have.contains(key)).count() as u64;
+                settling.verdict.entities.entry(new.entity.clone()).or_default().gone += gone;
+                settling.compared_to = Some(last.clone());
+                if had.len() < SLICE {
+                    break;
+                }
+            }
+            settling.compared += 1;
+            settling.compared_to = None;
+        }
+        Ok(true)
+    }
+
+    /// The keys behind `after` up to `last`, which is among them if it is there.
+    async fn keys_up_to(
+        &self,
+        id: &GenerationId,
+        after: Option<&Key>,
+        last: &Key,
+    ) -> Result<BTreeSet<Key>, StageError> {
+        let mut keys = BTreeSet::new();
+        let mut after = after.cloned();
+        loop {
+            let slice = self.reader.hashes(id, after.as_ref(), SLICE).await?;
+            let is_last = slice.len() < SLICE;
+            for (key, _) in slice {
+                if key > *last {
+                    return Ok(keys);
+                }
+                after = Some(key.clone());
+                keys.insert(key);
+            }
+            if is_last {
+                return Ok(keys);
+            }
+        }
     }
 
     /// Relations of which the target rebuilds either side.

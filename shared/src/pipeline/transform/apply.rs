@@ -21,7 +21,7 @@ use crate::domain::{
     StreamName,
 };
 use crate::pipeline::error::StageError;
-use crate::pipeline::normalize::{self, Normalized, Record};
+use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
 use crate::ports::EntityWriter;
 use crate::ports::entities::Writer;
@@ -43,6 +43,8 @@ pub struct Job<'a> {
 pub struct Applied {
     pub counts: Counts,
     pub rejects: Vec<Reject>,
+    /// Why nothing at all could be read out of the raw object; it is among the rejects too.
+    pub unreadable: Option<String>,
 }
 
 /// What one configuration reads out of a raw object.
@@ -117,6 +119,7 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
         applied.counts.records = record_counts(reading, &fates);
         if let Some(reason) = &reading.unreadable {
             applied.rejects.push(reject(&job, &stream_of(job.raw), None, None, 0, reason.clone()));
+            applied.unreadable = Some(reason.message.clone());
         }
     }
     Ok(applied)
@@ -214,7 +217,7 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
     Ok(match read {
         Ok(records) => Reading { loaded, records, unreadable: None },
         Err(error) => {
-            let reason = RejectReason { code: "TEAL-R020".into(), field: None, message: error.to_string() };
+            let reason = Code::RawUnreadable.reason(None, error.to_string());
             Reading { loaded, records: Vec::new(), unreadable: Some(reason) }
         }
     })
@@ -235,9 +238,8 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
             Action::Sync { .. } => {}
             Action::Upsert { stream, .. } | Action::Delete { stream, .. } if !timed => {
                 let message = "the delivery does not say when it was sent, so it may only trigger a sync; \
-                               declare `stated` in the source's webhook"
-                    .into();
-                let reason = RejectReason { code: "TEAL-R021".into(), field: None, message };
+                               declare `stated` in the source's webhook";
+                let reason = Code::DeliveryUntimed.reason(None, message);
                 items.push(Item { stream: stream.clone(), what: What::Unreadable(reason) });
             }
             Action::Upsert { stream, record: path } => match path.get(&Scope::record(&body)) {
@@ -247,7 +249,7 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
                 Some(json) => items.push(Item { stream: stream.clone(), what: record(json.clone()) }),
                 None => {
                     let message = format!("the delivery has no record at '{path}'");
-                    let reason = RejectReason { code: "TEAL-R022".into(), field: None, message };
+                    let reason = Code::DeliveryEmpty.reason(None, message);
                     items.push(Item { stream: stream.clone(), what: What::Unreadable(reason) });
                 }
             },

@@ -3,10 +3,10 @@
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::domain::{Generation, Mode, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
+use crate::domain::{Generation, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
-use crate::pipeline::ledger::{self, Slot};
+use crate::pipeline::ledger::{self, Slot, Stored};
 use crate::ports::entities::Writer;
 use crate::ports::{EntitiesError, ItemKey, LedgerError, Precondition, Write};
 
@@ -18,7 +18,8 @@ impl Transform {
         stream: &StreamName,
         slot: u64,
     ) -> Result<(), StageError> {
-        let Some(run) = ledger::run(self.ledger.as_ref(), id).await?.map(|r| r.value) else { return Ok(()) };
+        let Some(stored) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        let run = &stored.value;
         if run.state == RunState::Ended {
             return Ok(());
         }
@@ -28,20 +29,32 @@ impl Transform {
                 .await?
                 .ok_or_else(|| StageError::Impossible(format!("run '{id}' has no page {slot} of '{stream}'")))?
                 .value;
-            let raw = Raw::decode(&self.blobs.get(&slot.raw.0).await?)?;
-            let applied = match run.mode {
-                Mode::Incremental => self.change(source, &slot.raw, &raw, Some(id)).await?,
-                Mode::Full | Mode::Rebuild => match self.build(&run, source, &slot.raw, &raw).await? {
-                    Some(applied) => applied,
-                    // The run ended meanwhile, and its generations with it.
-                    None => return Ok(()),
-                },
+            let (applied, trouble) = match self.apply_page(run, source, &slot.raw).await {
+                // The run ended meanwhile, and its generations with it.
+                Ok(None) => return Ok(()),
+                Ok(Some(applied)) => {
+                    let unreadable = applied.unreadable.clone();
+                    (applied, unreadable)
+                }
+                // Trying again gives the same. Left undone, it would keep the run from ever ending.
+                Err(error) if error.is_final() => (Applied::default(), Some(error.to_string())),
+                Err(error) => return Err(error),
             };
             self.keep_rejects(&applied.rejects).await?;
-            self.mark_done(&run, done, applied).await?;
+            let trouble = trouble.map(|why| format!("page {} can't be applied: {why}", slot.raw));
+            self.mark_done(&stored, done, applied, trouble).await?;
         }
-        let run = ledger::run(self.ledger.as_ref(), id).await?.map_or(run, |r| r.value);
+        let run = ledger::run(self.ledger.as_ref(), id).await?.map_or(stored.value, |r| r.value);
         super::settle_if_sealed(self.ledger.as_ref(), self.queue.as_ref(), &run).await
+    }
+
+    /// `None` when there is nothing left to apply it to.
+    async fn apply_page(&self, run: &Run, source: &SourceId, key: &RawKey) -> Result<Option<Applied>, StageError> {
+        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        match run.mode {
+            Mode::Incremental => Ok(Some(self.change(source, key, &raw, Some(&run.id)).await?)),
+            Mode::Full | Mode::Rebuild => self.build(run, source, key, &raw).await,
+        }
     }
 
     async fn build(
@@ -75,20 +88,36 @@ impl Transform {
         Ok(generations)
     }
 
-    /// Marks the page as applied and adds its counts, once, whatever is redelivered. Prolongs the run's lease:
-    /// a run that is being applied is not dead.
-    async fn mark_done(&self, run: &Run, done: ItemKey, mut applied: Applied) -> Result<(), StageError> {
+    /// Marks the page as applied and adds its counts, once, whatever is redelivered. Once fetching is over
+    /// this prolongs the run's lease: a run that is being applied is not dead. A page in trouble fails the run, which is then not complete.
+    async fn mark_done(
+        &self,
+        stored: &Stored<Run>,
+        done: ItemKey,
+        mut applied: Applied,
+        trouble: Option<String>,
+    ) -> Result<(), StageError> {
+        let run = &stored.value;
         applied.counts.pages = 1;
-        let until = self.clock.now().plus(LEASE);
-        let result = self
-            .ledger
-            .transact(vec![
-                ledger::put(done.clone(), &true, Precondition::Absent),
-                Write::Add { key: ledger::counts_key(&run.id), numbers: applied.counts.to_counters() },
-                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until),
-            ])
-            .await;
-        match result {
+        if run.builds.is_some() {
+            // Rows that came and went within the build; readers never had them.
+            applied.counts.entities.values_mut().for_each(|rows| rows.deleted = 0);
+        }
+        let key = ledger::run_lease_key(run);
+        let lease = match run.state {
+            RunState::Fetched => lease::renew(key, run.id.as_str(), run.fence, self.clock.now().plus(LEASE), 0),
+            _ => ledger::fenced(key, run.fence),
+        };
+        let mut writes = vec![
+            ledger::put(done.clone(), &true, Precondition::Absent),
+            Write::Add { key: ledger::counts_key(&run.id), numbers: applied.counts.to_counters() },
+            lease,
+        ];
+        if let Some(why) = trouble.filter(|_| run.outcome.is_none()) {
+            let failed = Run { outcome: Some(Outcome::Failed), reason: Some(why), ..run.clone() };
+            writes.push(ledger::put(ledger::run_key(&run.id), &failed, ledger::unchanged(Some(stored))));
+        }
+        match self.ledger.transact(writes).await {
             Err(LedgerError::Refused { key, .. }) if key == done => Ok(()),
             other => Ok(other?),
         }

@@ -1,9 +1,10 @@
 //! upkeep: on schedule, and when a host starts. Resumes runs whose holder died, opens gates that a dead
-//! mover left closed, passes on syncs that wait, and lets go of what nobody keeps.
+//! mover left closed, passes on syncs that wait, queues deliveries that were lost on their way, and lets go of what nobody keeps.
 //!
 //! Always holds: everything here may run at any time, beside everything else, and twice. It deletes only
 //! what no kept version can reach.
 
+mod deliveries;
 mod retention;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Upkeep {
 pub struct Upkept {
     pub resumed: Vec<String>,
     pub gates_repaired: bool,
+    /// Deliveries that were stored and never queued.
+    pub resent: u64,
     #[serde(flatten)]
     pub freed: Freed,
 }
@@ -47,8 +50,9 @@ impl Upkeep {
         let gates_repaired = if alone { self.switch.repair_alone().await? } else { self.switch.repair().await? };
         let resumed = self.resume(alone).await?;
         self.switch.pass_notes_on().await?;
+        let resent = self.resend_lost(alone, budget).await?;
         let freed = self.let_go(budget).await?;
-        Ok(Upkept { resumed, gates_repaired, freed })
+        Ok(Upkept { resumed, gates_repaired, resent, freed })
     }
 
     /// Wakes every run that has not ended and that nobody holds. Waking one that is at work changes nothing.
@@ -58,10 +62,16 @@ impl Upkeep {
         for (_, run) in ledger::read_all::<crate::domain::Run>(self.ledger.as_ref(), ledger::RUN, "").await? {
             let id = run.id.clone();
             let waits = matches!(run.state, RunState::WaitingQuota { until } if now < until);
-            let held = lease::read(self.ledger.as_ref(), &ledger::run_lease_key(&run)).await?;
-            let held = held.is_some_and(|l| l.value.is_held(now) && l.value.holder == id.as_str());
-            if run.state == RunState::Ended || (held && !alone) || (waits && !alone) {
+            if run.state == RunState::Ended || (waits && !alone) {
                 continue;
+            }
+            let key = ledger::run_lease_key(&run);
+            let lease = lease::read(self.ledger.as_ref(), &key).await?;
+            let held = lease.filter(|l| l.value.is_held(now) && l.value.holder == id.as_str());
+            match held {
+                Some(held) if alone && !waits => self.ledger.transact(vec![lease::expire(key, &held)]).await?,
+                Some(_) if !alone => continue,
+                _ => {}
             }
             let message = match run.state {
                 RunState::Settling => Message::Settle { run: run.id },

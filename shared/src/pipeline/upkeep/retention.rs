@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Upkeep;
 use crate::config::Versions;
 use crate::domain::{
-    Generation, GenerationId, Manifest, Millis, Mode, Run, RunId, RunState, SourceId, Version, VersionState,
+    Generation, GenerationId, Manifest, Millis, Mode, Pointer, Run, RunId, RunState, SourceId, Version, VersionState,
 };
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
 use crate::pipeline::error::StageError;
@@ -39,13 +39,22 @@ struct Needed {
     since: BTreeMap<SourceId, u64>,
 }
 
+/// Whether a version that waits to be switched to would take readers back: something that it built was built
+/// again since, and is active or waits as well. What another source built meanwhile does not matter to it.
+fn is_overtaken(waiting: &Manifest, active: &Pointer, ready: &[Manifest]) -> bool {
+    let number = waiting.version.0;
+    waiting.generations.iter().filter(|(_, own)| **own == number).any(|(entity, _)| {
+        active.generations.get(entity).is_some_and(|shown| *shown > number)
+            || ready.iter().any(|m| m.version.0 > number && m.generations.get(entity) == Some(&m.version.0))
+    })
+}
+
 impl Upkeep {
     pub(super) async fn let_go(&self, budget: &Budget) -> Result<Freed, StageError> {
         let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(Freed::default()) };
         let rules = self.systems.current().await?.system.versions.clone();
         let mut manifests = ledger::manifests(self.ledger.as_ref()).await?;
-        let mut freed =
-            Freed { versions: self.retire(&mut manifests, pointer.version, &rules).await?, ..Freed::default() };
+        let mut freed = Freed { versions: self.retire(&mut manifests, &pointer, &rules).await?, ..Freed::default() };
         self.drop_generations(&manifests, &mut freed, budget).await?;
         let needed = self.needed(&manifests, &rules).await?;
         self.prune_log(&needed, &mut freed, budget).await?;
@@ -58,7 +67,7 @@ impl Upkeep {
     async fn retire(
         &self,
         manifests: &mut [Manifest],
-        active: Version,
+        active: &Pointer,
         rules: &Versions,
     ) -> Result<Vec<Version>, StageError> {
         let now = self.clock.now();
@@ -70,8 +79,7 @@ impl Upkeep {
         previous.sort_by(|a, b| b.cmp(a));
         let kept: BTreeSet<Version> =
             previous.iter().take(rules.keep.saturating_sub(1) as usize).map(|(_, version)| *version).collect();
-        let newest_ready =
-            manifests.iter().filter(|m| m.state == VersionState::Ready && m.version > active).map(|m| m.version).max();
+        let ready: Vec<Manifest> = manifests.iter().filter(|m| m.state == VersionState::Ready).cloned().collect();
         let mut gone = Vec::new();
         for manifest in manifests {
             let next = match manifest.state {
@@ -81,7 +89,7 @@ impl Upkeep {
                 {
                     VersionState::Retired
                 }
-                VersionState::Ready if Some(manifest.version) != newest_ready => VersionState::Dropped,
+                VersionState::Ready if is_overtaken(manifest, active, &ready) => VersionState::Dropped,
                 _ => continue,
             };
             let key = ledger::version_key(manifest.version);
@@ -179,7 +187,16 @@ impl Upkeep {
         Ok(())
     }
 
+    /// What was rejected of it goes first: without the raw there is nothing to mend and replay.
     async fn delete_raw(&self, key: &str, freed: &mut Freed) -> Result<(), StageError> {
+        loop {
+            let rejects = self.ledger.list(ledger::REJECT, &format!("{key}#"), None, MAX_WRITES).await?;
+            if rejects.is_empty() {
+                break;
+            }
+            let deletes = rejects.into_iter().map(|item| Write::Delete { key: item.key, when: Precondition::None });
+            self.ledger.transact(deletes.collect()).await?;
+        }
         match self.blob_admin.delete(key).await {
             Ok(()) | Err(BlobError::Missing(_)) => {
                 freed.raw += 1;

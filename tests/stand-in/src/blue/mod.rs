@@ -26,6 +26,7 @@ mod tests;
 mod world;
 
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -37,8 +38,8 @@ use tokio::net::TcpListener;
 use self::listing::Listing;
 use self::world::World;
 use crate::http::{
-    Asked, Clock, Counts, Distortion, FaultRule, Reply, Server, ServerOptions, Source, Spot, Webhook, post, real_clock,
-    rfc3339,
+    Answered, Asked, Clock, Counts, Desk, DeskOptions, Distortion, FaultRule, Reply, Server, Source, Spot, Webhook,
+    post, real_clock, rfc3339,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -115,13 +116,19 @@ impl Default for BlueOptions {
     }
 }
 
-/// A running NowRepBlue. Stops when it is dropped.
+/// A running NowRepBlue: whatever an offline one does, and answers over HTTP. Stops when it is dropped.
 pub struct Blue {
-    server: Server<Agency>,
-    agency: Arc<Agency>,
+    server: Server,
+    offline: OfflineBlue,
 }
 
-/// The source behind the server.
+/// NowRepBlue without a socket: asked by calling it. Clones are the same agency.
+#[derive(Clone)]
+pub struct OfflineBlue {
+    desk: Arc<Desk<Agency>>,
+}
+
+/// The source behind the desk.
 struct Agency {
     world: RwLock<World>,
     clock: Clock,
@@ -137,16 +144,19 @@ impl Blue {
 
     /// Must be called within a tokio runtime.
     pub fn start_on(listener: TcpListener, options: BlueOptions) -> io::Result<Self> {
-        let world = World::new(options.seed, options.epoch, options.talents, options.boards, options.media_tags);
-        let agency = Arc::new(Agency {
-            world: RwLock::new(world),
-            clock: options.clock.clone(),
-            seed: options.seed,
-            deliveries: AtomicU64::new(0),
-        });
-        let BlueOptions { key, per_second, latency, clock, .. } = options;
-        let server = Server::start(listener, agency.clone(), ServerOptions { key, per_second, latency, clock })?;
-        Ok(Self { server, agency })
+        let latency = options.latency;
+        let offline = Self::offline(options);
+        let server = Server::start(listener, offline.desk.clone(), latency)?;
+        Ok(Self { server, offline })
+    }
+
+    /// One that is asked by calling it. There is no latency then.
+    #[must_use]
+    pub fn offline(options: BlueOptions) -> OfflineBlue {
+        let BlueOptions { seed, talents, boards, media_tags, key, per_second, clock, epoch, .. } = options;
+        let world = RwLock::new(World::new(seed, epoch, talents, boards, media_tags));
+        let agency = Agency { world, clock: clock.clone(), seed, deliveries: AtomicU64::new(0) };
+        OfflineBlue { desk: Arc::new(Desk::new(agency, DeskOptions { key, per_second, clock })) }
     }
 
     #[must_use]
@@ -159,73 +169,7 @@ impl Blue {
         self.server.stop();
     }
 
-    /// The record as a listing would show it now; `None` when there is none of this id.
-    #[must_use]
-    pub fn record(&self, kind: Kind, id: u64) -> Option<Value> {
-        self.agency.read().record(kind, id)
-    }
-
-    #[must_use]
-    pub fn count(&self, kind: Kind) -> u64 {
-        self.agency.read().overlay(kind).count()
-    }
-
-    /// All living ids, in order.
-    #[must_use]
-    pub fn ids(&self, kind: Kind) -> Vec<u64> {
-        self.agency.read().overlay(kind).ids_from(0).collect()
-    }
-
-    /// Changes what is generated for these records. Says how many of them there were.
-    pub fn edit(&self, kind: Kind, ids: &[u64]) -> usize {
-        self.agency.edit(kind, ids, None)
-    }
-
-    /// Lays `patch` over a record: objects are merged, everything else (null too) replaces what was there.
-    pub fn patch(&self, kind: Kind, id: u64, patch: &Value) -> bool {
-        self.agency.edit(kind, &[id], Some(patch)) == 1
-    }
-
-    /// Says how many of them there were.
-    pub fn delete(&self, kind: Kind, ids: &[u64]) -> usize {
-        self.agency.delete(kind, ids)
-    }
-
-    /// Gives the new ids.
-    pub fn insert(&self, kind: Kind, count: u64) -> Vec<u64> {
-        self.agency.insert(kind, count)
-    }
-
-    /// Stamps every record of every kind, at once, and touches no `updatedAt`.
-    pub fn set_generation(&self, generation: u64) {
-        self.agency.write().generation = generation;
-    }
-
-    pub fn fault(&self, rule: FaultRule) {
-        self.server.faults().add(rule);
-    }
-
-    pub fn clear_faults(&self) {
-        self.server.faults().clear();
-    }
-
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.server.counters().get()
-    }
-
-    pub fn reset_counts(&self) {
-        self.server.counters().reset();
-    }
-
-    /// A delivery as it would be sent now; `None` for an update of a talent that is not there, or a deletion
-    /// of one that is.
-    #[must_use]
-    pub fn webhook(&self, event: Event, talent: u64) -> Option<Webhook> {
-        self.agency.webhook(event, talent)
-    }
-
-    /// Sends a delivery that [`Blue::webhook`] made, as often as one likes. Gives the answer's status.
+    /// Sends a delivery that [`OfflineBlue::webhook`] made, as often as one likes. Gives the answer's status.
     pub async fn deliver(&self, url: &str, secret: &str, webhook: &Webhook) -> io::Result<u16> {
         post(url, &[("x-sync-secret-key", secret), ("x-delivery-id", &webhook.id)], &webhook.body).await
     }
@@ -236,6 +180,94 @@ impl Blue {
             io::Error::new(io::ErrorKind::InvalidInput, what)
         })?;
         self.deliver(url, secret, &webhook).await
+    }
+}
+
+impl Deref for Blue {
+    type Target = OfflineBlue;
+
+    fn deref(&self) -> &OfflineBlue {
+        &self.offline
+    }
+}
+
+impl OfflineBlue {
+    /// A GET for `/path?query`, with what stands after `Bearer ` in its `Authorization`.
+    #[must_use]
+    pub fn ask(&self, path_and_query: &str, key: Option<&str>) -> Answered {
+        let asked = Asked::read(path_and_query);
+        let visit = self.desk.enter(&asked);
+        self.desk.answer(&visit, &http::Method::GET, &asked, key)
+    }
+
+    fn agency(&self) -> &Agency {
+        &self.desk.source
+    }
+
+    /// The record as a listing would show it now; `None` when there is none of this id.
+    #[must_use]
+    pub fn record(&self, kind: Kind, id: u64) -> Option<Value> {
+        self.agency().read().record(kind, id)
+    }
+
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.agency().read().overlay(kind).count()
+    }
+
+    /// All living ids, in order.
+    #[must_use]
+    pub fn ids(&self, kind: Kind) -> Vec<u64> {
+        self.agency().read().overlay(kind).ids_from(0).collect()
+    }
+
+    /// Changes what is generated for these records. Says how many of them there were.
+    pub fn edit(&self, kind: Kind, ids: &[u64]) -> usize {
+        self.agency().edit(kind, ids, None)
+    }
+
+    /// Lays `patch` over a record: objects are merged, everything else (null too) replaces what was there.
+    pub fn patch(&self, kind: Kind, id: u64, patch: &Value) -> bool {
+        self.agency().edit(kind, &[id], Some(patch)) == 1
+    }
+
+    /// Says how many of them there were.
+    pub fn delete(&self, kind: Kind, ids: &[u64]) -> usize {
+        self.agency().delete(kind, ids)
+    }
+
+    /// Gives the new ids.
+    pub fn insert(&self, kind: Kind, count: u64) -> Vec<u64> {
+        self.agency().insert(kind, count)
+    }
+
+    /// Stamps every record of every kind, at once, and touches no `updatedAt`.
+    pub fn set_generation(&self, generation: u64) {
+        self.agency().write().generation = generation;
+    }
+
+    pub fn fault(&self, rule: FaultRule) {
+        self.desk.faults.add(rule);
+    }
+
+    pub fn clear_faults(&self) {
+        self.desk.faults.clear();
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.desk.counters.get()
+    }
+
+    pub fn reset_counts(&self) {
+        self.desk.counters.reset();
+    }
+
+    /// A delivery as it would be sent now; `None` for an update of a talent that is not there, or a deletion
+    /// of one that is.
+    #[must_use]
+    pub fn webhook(&self, event: Event, talent: u64) -> Option<Webhook> {
+        self.agency().webhook(event, talent)
     }
 }
 

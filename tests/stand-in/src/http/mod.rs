@@ -1,11 +1,12 @@
-//! What every stand-in shares: an HTTP server with a key, a request limit, faults and counters around a
-//! [`Source`] that knows the answers.
+//! What every stand-in shares: a desk with a key, a request limit, faults and counters around a [`Source`]
+//! that knows the answers, and an HTTP server in front of it.
 //!
 //! Always holds: a request is counted before anything else can happen to it; a control request (`/control/…`)
 //! needs no key, is never limited or faulted, and is not counted.
 
 mod connection;
 mod counters;
+mod desk;
 mod faults;
 mod server;
 mod webhook;
@@ -17,8 +18,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 pub use counters::{Counters, Counts, PageCount};
+pub use desk::{Answered, Arrives, Desk, DeskOptions};
 pub use faults::{Distortion, Fault, FaultRule, Faults, RetryHint};
-pub use server::{Server, ServerOptions};
+pub use server::Server;
 pub use webhook::{Webhook, post};
 
 /// Milliseconds since 1970, from wherever a test wants them.

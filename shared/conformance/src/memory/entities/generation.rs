@@ -1,9 +1,10 @@
 //! One generation: registers that only grow, and what follows from them.
 //!
-//! Owns merging and counting. Two registers: per row the newest upsert that any record made of it, per
-//! owner its absence. A row is visible when its upsert is stated no earlier than the floor and its owner's
+//! Owns merging and counting. Two registers: per row the newest upsert that any record made of it (of
+//! equal orders the greater owner's, then the one with the greater hash), per owner its absence. A row is visible when its upsert is stated no earlier than the floor and its owner's
 //! absence doesn't hide it; that is computed, never stored.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -138,15 +139,18 @@ impl Generation {
         row: &Row,
         merged: &mut Merged,
     ) -> Counted {
+        let hash = row.hash();
         if let Some(there) = self.upserts.get(&row.key) {
-            if there.order > order {
-                return Counted::Superseded;
-            }
-            if there.order == order {
-                return if there.slot == slot { there.counted } else { Counted::Duplicate };
+            // The order decides; between equals the owner, then the hash: never who came first.
+            let standing = (there.order, &there.owner, there.hash.0).cmp(&(order, owner, hash.0));
+            let is_the_same = standing.is_eq() && there.slot == slot;
+            match (standing, there.order == order) {
+                _ if is_the_same => return there.counted,
+                (Ordering::Less, _) => {}
+                (_, true) => return Counted::Duplicate,
+                (_, false) => return Counted::Superseded,
             }
         }
-        let hash = row.hash();
         let before = self.visible_hash(&row.key);
         let absence = self.absences.get(owner).copied().unwrap_or_default();
         let counted = if visible(&order, &absence, self.spec.floor) {

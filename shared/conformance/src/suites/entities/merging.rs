@@ -192,6 +192,37 @@ pub async fn a_row_made_by_a_newer_record_changes_its_owner(harness: &dyn Entiti
     assert_head_is_true(&*store, &id).await;
 }
 
+pub async fn of_equal_orders_the_greater_owner_wins_whoever_came_first(harness: &dyn EntitiesHarness) {
+    let store = harness.fresh().await;
+    let id = open(&*store).await;
+    // By key order: 9 is less than 10.
+    let by = |owner, row_id| [upsert(owner, stated(110), &[row(row_id, &format!("by {owner}"))])];
+    live(&*store, "s1", &by(9, 1)).await;
+    assert_eq!(live(&*store, "s2", &by(10, 1)).await, CHANGED);
+    live(&*store, "s3", &by(10, 2)).await;
+    assert_eq!(live(&*store, "s4", &by(9, 2)).await, DUPLICATE);
+    assert_eq!(all(&*store, &id).await, [row(1, "by 10"), row(2, "by 10")]);
+    assert_eq!(live(&*store, "s5", &[delete(9, 900)]).await, NOTHING);
+    assert_eq!(live(&*store, "s6", &[delete(10, 900)]).await, Merged { deleted: 2, ..NOTHING });
+    assert_head_is_true(&*store, &id).await;
+}
+
+pub async fn of_one_owners_equal_orders_the_greater_row_hash_wins(harness: &dyn EntitiesHarness) {
+    let store = harness.fresh().await;
+    let id = open(&*store).await;
+    // Enough of them that hashes of both signs meet, should a store keep them signed.
+    for n in 1..=8 {
+        let mut states = [row(n, "one"), row(n, "two"), row(n, "three")];
+        states.sort_by_key(|state| state.hash().0);
+        let [least, middle, greatest] = states;
+        for (slot, state) in [("s1", &middle), ("s2", &least), ("s3", &greatest), ("s4", &middle)] {
+            live(&*store, slot, &[incomplete(n, stated(110), std::slice::from_ref(state))]).await;
+        }
+        assert_eq!(store.get(&id, &greatest.key).await.unwrap(), Some(greatest));
+    }
+    assert_head_is_true(&*store, &id).await;
+}
+
 pub async fn a_row_taken_over_by_a_record_that_is_gone_goes(harness: &dyn EntitiesHarness) {
     let store = harness.fresh().await;
     let id = open(&*store).await;

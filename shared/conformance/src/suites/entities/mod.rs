@@ -56,6 +56,8 @@ macro_rules! entities_suite {
                 a_delete_that_arrives_first_still_counts,
                 a_delete_with_the_providers_order_is_compared_by_it,
                 a_row_made_by_a_newer_record_changes_its_owner,
+                of_equal_orders_the_greater_owner_wins_whoever_came_first,
+                of_one_owners_equal_orders_the_greater_row_hash_wins,
                 a_row_taken_over_by_a_record_that_is_gone_goes,
                 a_row_that_went_comes_back_as_new,
                 the_sequence_grows_with_what_is_visible_only,

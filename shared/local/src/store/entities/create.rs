@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use teal::domain::FieldType;
 use teal::ports::entities::GenerationSpec;
 
-use super::super::fault::permanent;
 use super::super::{quoted, views};
 use super::plan::{owners, table};
 use super::{Outcome, stored};
+use crate::sqlite::permanent;
 
 pub fn create(db: &Connection, spec: &GenerationSpec) -> Outcome<()> {
     if stored::incarnation(db, &spec.id)?.is_some() {

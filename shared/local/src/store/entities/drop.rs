@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use teal::domain::GenerationId;
 use teal::ports::entities::Dropped;
 
-use super::super::ledger::limit_of;
 use super::super::views;
 use super::plan::{Plans, owners, table};
 use super::{Outcome, stored};
+use crate::sqlite::as_limit;
 
 /// At most `limit` rows, and at most `limit` lines of the owners' table.
 pub fn slice(db: &Connection, plans: &Plans, id: &GenerationId, limit: usize) -> Outcome<Dropped> {
@@ -29,6 +29,6 @@ pub fn slice(db: &Connection, plans: &Plans, id: &GenerationId, limit: usize) ->
 /// Whether some are left.
 fn delete_some(db: &Connection, table: &str, key: &str, limit: usize) -> rusqlite::Result<bool> {
     db.prepare(&format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} ORDER BY {key} LIMIT ?1)"))?
-        .execute([limit_of(limit)])?;
+        .execute([as_limit(limit)])?;
     db.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))
 }

@@ -9,16 +9,17 @@
 
 use std::cmp::Ordering;
 
+use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use teal::domain::{Absence, Millis, Order, visible};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::{Fault, FaultKind};
 
-use super::super::fault::permanent;
 use super::plan::{Plan, table};
 use super::prepare::{Change, ChangeEffect, ChangeRow};
 use super::stored::{self, Stored};
 use super::{Outcome, gates};
+use crate::sqlite::permanent;
 
 pub fn merge(db: &Connection, plan: &Plan, writer: Writer, slot: i64, changes: Vec<Change>) -> Outcome<Merged> {
     let before = stored::must_find(db, &plan.id)?;
@@ -75,6 +76,8 @@ struct Existing {
     visible: bool,
     slot: i64,
     counted: Counted,
+    /// Whether the indexed fields hold the very same values as the new upsert's.
+    same_indexed: bool,
 }
 
 struct Merge<'db> {
@@ -86,6 +89,7 @@ struct Merge<'db> {
     find: CachedStatement<'db>,
     put: CachedStatement<'db>,
     advance: CachedStatement<'db>,
+    change: CachedStatement<'db>,
     hide: CachedStatement<'db>,
     of_owner: CachedStatement<'db>,
     absence: CachedStatement<'db>,
@@ -110,6 +114,7 @@ impl<'db> Merge<'db> {
             find: db.prepare_cached(&plan.sql.find)?,
             put: db.prepare_cached(&plan.sql.put)?,
             advance: db.prepare_cached(&plan.sql.advance)?,
+            change: db.prepare_cached(&plan.sql.change)?,
             hide: db.prepare_cached(&plan.sql.hide)?,
             of_owner: db.prepare_cached(&plan.sql.of_owner)?,
             absence: db.prepare_cached(&plan.sql.absence)?,
@@ -171,8 +176,13 @@ impl<'db> Merge<'db> {
         } else {
             self.merged.deleted += u64::from(before.is_some());
         }
-        let same_values = existing.is_some_and(|existing| existing.hash == row.hash);
-        let statement = if same_values { &mut self.advance } else { &mut self.put };
+        let same_values = existing.as_ref().is_some_and(|existing| existing.hash == row.hash);
+        let same_indexed = existing.is_some_and(|existing| existing.same_indexed);
+        let statement = match (same_values, same_indexed) {
+            (true, _) => &mut self.advance,
+            (false, true) => &mut self.change,
+            (false, false) => &mut self.put,
+        };
         statement.raw_bind_parameter(1, row.key.as_str())?;
         if !self.plan.owner_is_key {
             statement.raw_bind_parameter(2, owner)?;
@@ -183,8 +193,11 @@ impl<'db> Merge<'db> {
         statement.raw_bind_parameter(6, self.slot)?;
         statement.raw_bind_parameter(7, counted as i64)?;
         if !same_values {
-            for (at, value) in row.values.iter().enumerate() {
-                statement.raw_bind_parameter(at + 8, value)?;
+            let fields = self.plan.schema.fields.iter();
+            for (at, (value, field)) in row.values.iter().zip(fields).enumerate() {
+                if !(same_indexed && field.index) {
+                    statement.raw_bind_parameter(at + 8, value)?;
+                }
             }
         }
         statement.raw_execute()?;
@@ -199,7 +212,7 @@ impl<'db> Merge<'db> {
         let hash: i64 = stored.get(2)?;
         let tie = || -> Outcome<Ordering> {
             let by_owner = owner.cmp(stored.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
-            Ok(by_owner.then(row.hash.cmp(&hash)))
+            Ok(by_owner.then(row.hash.cast_unsigned().cmp(&hash.cast_unsigned())))
         };
         Ok(Some(Existing {
             ordering: if order.is_eq() { tie()? } else { order },
@@ -208,6 +221,7 @@ impl<'db> Merge<'db> {
             visible: stored.get(3)?,
             slot: stored.get(4)?,
             counted: Counted::kept(stored.get(5)?).ok_or_else(|| damaged(plan))?,
+            same_indexed: same_indexed(plan, row, stored)?,
         }))
     }
 
@@ -289,6 +303,24 @@ impl<'db> Merge<'db> {
             Counted::Duplicate => &mut self.merged.duplicate,
         } += 1;
     }
+}
+
+/// Bit by bit: what only compares as equal must be stored anew.
+fn same_indexed(plan: &Plan, row: &ChangeRow, stored: &rusqlite::Row<'_>) -> rusqlite::Result<bool> {
+    let indexed = plan.schema.fields.iter().zip(&row.values).filter(|(field, _)| field.index);
+    for (column, (_, value)) in (6..).zip(indexed) {
+        let same = match (stored.get_ref(column)?, value) {
+            (ValueRef::Null, SqlValue::Null) => true,
+            (ValueRef::Integer(stored), SqlValue::Integer(value)) => stored == *value,
+            (ValueRef::Real(stored), SqlValue::Real(value)) => stored.to_bits() == value.to_bits(),
+            (ValueRef::Text(stored), SqlValue::Text(value)) => stored == value.as_bytes(),
+            _ => false,
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn order_of(plan: &Plan, encoded: &[u8]) -> Result<Order, Fault> {

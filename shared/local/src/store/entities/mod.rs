@@ -25,40 +25,35 @@ use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQ
 use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 
 pub use self::plan::Plans;
-use super::fault::Trouble;
-use super::{LAYOUT, TealDb};
+use super::TealDb;
+use crate::sqlite::Trouble;
 
 type Outcome<T> = Result<T, Trouble<EntitiesError>>;
 
-impl TealDb {
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        object: String,
-        job: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
-    ) -> Result<T, EntitiesError> {
-        let object = format!("{}: {object}", LAYOUT.name);
-        self.writer.run(move |db| job(db).map_err(|trouble| trouble.named(&object))).await
+impl From<EntitiesError> for Trouble<EntitiesError> {
+    fn from(error: EntitiesError) -> Self {
+        Self::Known(error)
     }
 }
 
 #[async_trait]
 impl EntityAdmin for TealDb {
     async fn create(&self, spec: GenerationSpec) -> Result<(), EntitiesError> {
-        self.write(spec.id.to_string(), move |db| create::create(db, &spec)).await
+        self.file.write(&spec.id.to_string(), move |db| create::create(db, &spec)).await
     }
 
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
         let ids = ids.to_vec();
-        self.write("gates".to_owned(), move |db| gates::set(db, &ids, gate, fence)).await
+        self.file.write("gates", move |db| gates::set(db, &ids, gate, fence)).await
     }
 
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
         let (id, plans) = (id.clone(), Arc::clone(&self.plans));
-        self.write(id.to_string(), move |db| drop::slice(db, &plans, &id, limit)).await
+        self.file.write(&id.to_string(), move |db| drop::slice(db, &plans, &id, limit)).await
     }
 
     async fn generations(&self) -> Result<Vec<GenerationId>, EntitiesError> {
-        self.readers.run("generations".to_owned(), stored::all).await
+        self.file.read("generations", stored::all).await
     }
 }
 
@@ -74,7 +69,7 @@ impl EntityWriter for TealDb {
         let plan = self.read(id, |_, plan, _| Ok(plan)).await?;
         let changes = prepare::changes(&plan, changes)?;
         let slot = prepare::slot(slot);
-        self.write(id.to_string(), move |db| merge::merge(db, &plan, writer, slot, changes)).await
+        self.file.write(&id.to_string(), move |db| merge::merge(db, &plan, writer, slot, changes)).await
     }
 }
 
@@ -129,8 +124,8 @@ impl TealDb {
         read: impl FnOnce(&Connection, Arc<plan::Plan>, stored::Stored) -> Outcome<T> + Send + 'static,
     ) -> Result<T, EntitiesError> {
         let (id, plans) = (id.clone(), Arc::clone(&self.plans));
-        self.readers
-            .run(id.to_string(), move |db| {
+        self.file
+            .read(&id.to_string(), move |db| {
                 let (plan, stored) = plans.find(db, &id)?;
                 read(db, plan, stored)
             })

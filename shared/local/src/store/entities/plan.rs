@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use teal::domain::{GenerationId, Millis, Schema};
 
-use super::super::fault::permanent;
 use super::super::quoted;
 use super::Outcome;
 use super::stored::{self, Stored};
+use crate::sqlite::permanent;
 
 #[derive(Debug)]
 pub struct Plan {
@@ -25,12 +25,15 @@ pub struct Plan {
 /// Statements over the two tables. Columns of a row come in the order of the schema's fields.
 #[derive(Debug)]
 pub struct Sql {
-    /// `_key` → order, owner, hash, visible, slot, effect.
+    /// `_key` → order, owner, hash, visible, slot, effect, then the indexed fields.
     pub find: String,
     /// key, owner, order, hash, visible, slot, effect, then the fields.
     pub put: String,
     /// The same without the fields: only what is known about the row has changed.
     pub advance: String,
+    /// With the fields that have no index, at their places in `put`. SQLite writes to the index of every
+    /// column that an update names, changed or not, and each such page is one more to store.
+    pub change: String,
     pub hide: String,
     /// owner → key, order, hash of its visible rows.
     pub of_owner: String,
@@ -60,15 +63,28 @@ impl Sql {
         let columns = list(", ", &|_, field| field.clone());
         let places = list(", ", &|at, _| format!("?{}", at + 8));
         let updates = list(", ", &|_, field| format!("{field} = excluded.{field}"));
+        let indexed: String = schema
+            .fields
+            .iter()
+            .filter(|field| field.index)
+            .map(|field| format!(", {}", quoted(&field.name)))
+            .collect();
+        let unindexed = list("", &|at, field| match schema.fields[at].index {
+            true => String::new(),
+            false => format!(", {field} = ?{}", at + 8),
+        });
         let known = "_order = ?3, _hash = ?4, _visible = ?5, _slot = ?6, _effect = ?7";
         Self {
-            find: format!("SELECT _order, {owner}, _hash, _visible, _slot, _effect FROM {table} WHERE _key = ?1"),
+            find: format!(
+                "SELECT _order, {owner}, _hash, _visible, _slot, _effect{indexed} FROM {table} WHERE _key = ?1"
+            ),
             put: format!(
                 "INSERT INTO {table} (_key, {owner_column}_order, _hash, _visible, _slot, _effect{columns})
                  VALUES (?1, {owner_value}?3, ?4, ?5, ?6, ?7{places})
                  ON CONFLICT (_key) DO UPDATE SET {owner_update}{known}{updates}"
             ),
             advance: format!("UPDATE {table} SET {owner_update}{known} WHERE _key = ?1"),
+            change: format!("UPDATE {table} SET {owner_update}{known}{unindexed} WHERE _key = ?1"),
             hide: format!("UPDATE {table} SET _visible = 0 WHERE _key = ?1"),
             of_owner: format!("SELECT _key, _order, _hash FROM {table} WHERE {owner} = ?1 AND _visible = 1"),
             absence: format!(

@@ -8,9 +8,9 @@ use teal::domain::row::first_eight;
 use teal::domain::{Absence, Effect, Key, Order, RecordChange, Row};
 use teal::ports::fault::Fault;
 
-use super::super::fault::permanent;
 use super::plan::Plan;
 use super::values;
+use crate::sqlite::permanent;
 
 pub struct Change {
     /// The owner's key, encoded.

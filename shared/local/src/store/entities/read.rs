@@ -6,11 +6,10 @@ use teal::domain::{FieldType, Key, Row, RowHash, Schema, Value};
 use teal::ports::entities::{Compare, Dangling, Filter, ListQuery};
 use teal::ports::fault::Fault;
 
-use super::super::fault::permanent;
-use super::super::ledger::limit_of;
 use super::super::quoted;
 use super::plan::{Plan, table};
 use super::{Outcome, values};
+use crate::sqlite::{as_limit, permanent};
 
 pub fn get(db: &Connection, plan: &Plan, key: Key) -> Outcome<Option<Row>> {
     let mut statement = db.prepare_cached(&plan.sql.get)?;
@@ -31,7 +30,7 @@ pub fn list(db: &Connection, plan: &Plan, query: &ListQuery) -> Outcome<Vec<Row>
         bound.push(value);
         sql.push_str(&format!(" AND {} {} ?{}", quoted(&filter.field), operator(filter.compare), bound.len()));
     }
-    bound.push(SqlValue::Integer(limit_of(query.limit)));
+    bound.push(SqlValue::Integer(as_limit(query.limit)));
     sql.push_str(&format!(" ORDER BY _key LIMIT ?{}", bound.len()));
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(bound))?;
@@ -44,7 +43,7 @@ pub fn list(db: &Connection, plan: &Plan, query: &ListQuery) -> Outcome<Vec<Row>
 
 pub fn hashes(db: &Connection, plan: &Plan, after: Option<&Key>, limit: usize) -> Outcome<Vec<(Key, RowHash)>> {
     let mut statement = db.prepare_cached(&plan.sql.hashes)?;
-    let mut rows = statement.query((from(after), limit_of(limit)))?;
+    let mut rows = statement.query((from(after), as_limit(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((key(plan, row)?, RowHash(row.get::<_, i64>(1)?.cast_unsigned())));
@@ -69,7 +68,7 @@ pub fn dangling(
     ))?;
     let mut exists =
         db.prepare_cached(&format!("SELECT 1 FROM {} WHERE _key = ?1 AND _visible = 1", table(&target.id)))?;
-    let mut rows = slice.query((from(after), limit_of(limit)))?;
+    let mut rows = slice.query((from(after), as_limit(limit)))?;
     let mut dangling = Dangling::default();
     while let Some(row) = rows.next()? {
         let key = key(plan, row)?;

@@ -7,8 +7,8 @@ use teal::domain::{EntityName, Fence, GenerationId, Schema};
 use teal::ports::EntitiesError;
 use teal::ports::entities::{Gate, Head};
 
-use super::super::fault::permanent;
 use super::Outcome;
+use crate::sqlite::permanent;
 
 #[derive(Clone, Debug)]
 pub struct Stored {

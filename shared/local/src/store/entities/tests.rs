@@ -285,6 +285,33 @@ async fn a_filter_uses_the_index_and_pages_in_key_order() {
     assert!(plan.contains("words_v1:word"), "{plan}");
 }
 
+#[tokio::test]
+async fn an_index_follows_its_field_and_survives_changes_of_the_others() {
+    let store = store();
+    let id = generation("words", 1);
+    let fields = vec![
+        field("id", FieldType::Integer, false),
+        field("word", FieldType::String, true),
+        field("size", FieldType::Number, true),
+        field("note", FieldType::String, false),
+    ];
+    store.db.create(spec(id.clone(), fields)).await.unwrap();
+    let text = |text: &str| Value::Text(text.into());
+    let states = [("a", 0.0, "x"), ("a", 0.0, "y"), ("b", 0.0, "y"), ("b", -0.0, "y"), ("b", 2.5, "z")];
+    for (at, (word, size, note)) in (10..).zip(states) {
+        let values = vec![text(word), Value::Float(size), text(note)];
+        store.db.merge(&id, Writer::Live, &at.to_string(), &[upsert(1, at, values.clone())]).await.unwrap();
+        assert_eq!(store.db.get(&id, &Key::int(1)).await.unwrap().unwrap().values[1..], values);
+        for other in ["a", "b"] {
+            let filters = vec![Filter { field: "word".into(), compare: Compare::Equal, value: text(other) }];
+            let found = store.db.list(&id, &ListQuery { after: None, limit: 9, filters }).await.unwrap();
+            assert_eq!(found.len(), usize::from(word == other), "{word} by {other}");
+        }
+    }
+    let intact: String = store.shell().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(intact, "ok");
+}
+
 #[derive(Clone, Debug)]
 struct Batch {
     slot: u8,
@@ -401,14 +428,14 @@ fn table(shell: &Connection, name: &str, owner: &str) -> Table {
 /// The visible rows that `domain::order` says, computed from the set of changes alone.
 fn expected(changes: &[RecordChange]) -> BTreeMap<String, String> {
     let mut absences: BTreeMap<&Key, Absence> = BTreeMap::new();
-    let mut newest: BTreeMap<&Key, (Order, String, i64, &Row, &Key)> = BTreeMap::new();
+    let mut newest: BTreeMap<&Key, (Order, String, u64, &Row, &Key)> = BTreeMap::new();
     for RecordChange { owner, effect } in changes {
         let said = match effect {
             Effect::Delete { provider, stated } => Absence::deleted(*provider, *stated),
             Effect::Upsert { order, .. } if order.stated.0 < FLOOR => continue,
             Effect::Upsert { order, rows, complete } => {
                 for row in rows {
-                    let candidate = (*order, owner.encode(), row.hash().0.cast_signed(), row, owner);
+                    let candidate = (*order, owner.encode(), row.hash().0, row, owner);
                     let best = newest.entry(&row.key).or_insert_with(|| candidate.clone());
                     if (candidate.0, &candidate.1, candidate.2) > (best.0, &best.1, best.2) {
                         *best = candidate;
@@ -420,7 +447,7 @@ fn expected(changes: &[RecordChange]) -> BTreeMap<String, String> {
         let known = absences.entry(owner).or_default();
         *known = known.join(said);
     }
-    let shows = |(_, (order, _, _, _, owner)): &(&&Key, &(Order, String, i64, &Row, &Key))| {
+    let shows = |(_, (order, _, _, _, owner)): &(&&Key, &(Order, String, u64, &Row, &Key))| {
         visible(order, &absences.get(*owner).copied().unwrap_or_default(), Millis(FLOOR))
     };
     let shown = newest.iter().filter(shows).map(|(key, (_, _, _, row, _))| {

@@ -1,0 +1,21 @@
+//! One file a command. Each is written once, against [`crate::client::Client`].
+
+pub mod check;
+pub mod dev;
+pub mod export;
+pub mod follow;
+pub mod look;
+pub mod moves;
+pub mod rebuild;
+pub mod rejects;
+pub mod sync;
+
+use crate::output::Output;
+use crate::session::Place;
+
+/// What every command gets.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub place: Place,
+    pub output: Output,
+}

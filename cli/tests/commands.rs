@@ -1,0 +1,228 @@
+//! The built command, as people and scripts use it: a configuration on disk, a source that answers, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value as Json, json};
+use teal_stand_in::{Blue, BlueOptions};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+const CONNECTOR: &str = include_str!("../../connectors/nowrep-blue.yaml");
+
+const YAML: &str = r#"
+system: trial
+sources:
+  blue:
+    connector: blue.yaml
+    config: { base_url: "${BLUE_URL:-http://blue.example.com}", api_key: "${secret:blue-api-key}" }
+entities:
+  boards:
+    from: blue.boards
+    key: id
+    fields:
+      id: { type: integer, required: true }
+      name: string
+"#;
+
+/// A folder with a system in it.
+struct Trial {
+    dir: TempDir,
+    url: String,
+}
+
+impl Trial {
+    fn new(yaml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("teal.yaml"), yaml).unwrap();
+        std::fs::write(dir.path().join("blue.yaml"), CONNECTOR).unwrap();
+        Self { dir, url: "http://127.0.0.1:1".to_owned() }
+    }
+
+    async fn with_source() -> (Self, Blue) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = BlueOptions { talents: 3, boards: 5, media_tags: 2, ..BlueOptions::default() };
+        let key = options.key.clone();
+        let blue = Blue::start_on(listener, options).unwrap();
+        let mut trial = Self::new(YAML);
+        trial.url = blue.url();
+        let secrets = trial.dir.path().join(".teal/secrets");
+        std::fs::create_dir_all(&secrets).unwrap();
+        trial.write_secret(&secrets.join("blue-api-key"), &key);
+        (trial, blue)
+    }
+
+    fn write_secret(&self, path: &Path, secret: &str) {
+        std::fs::write(path, secret).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_teal"));
+        command.args(args).current_dir(self.dir.path()).env("BLUE_URL", &self.url).env("NO_COLOR", "1");
+        command.env_remove("TEAL_DATA").env_remove("TEAL_LOG").env_remove("TEAL_SECRET_BLUE_API_KEY");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The one line of JSON that stdout is.
+    fn json(&self) -> Json {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+#[test]
+fn check_finds_a_right_configuration_right_and_names_the_secrets_that_are_missing() {
+    let ran = Trial::new(YAML).run(&["check"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("TEAL_SECRET_BLUE_API_KEY"), "{ran:?}");
+    assert!(ran.out.ends_with("teal.yaml is right: 1 source, 1 entity\n"), "{ran:?}");
+}
+
+#[test]
+fn check_shows_every_problem_with_its_place_and_fails() {
+    let trial = Trial::new(&YAML.replace("name: string", "name: strin").replace("key: id", "keys: id"));
+    let ran = trial.run(&["check"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for told in ["teal.yaml:10:5", "teal.yaml:13:13", "help: ", "problems"] {
+        assert!(ran.out.contains(told), "{told}: {}", ran.out);
+    }
+    let ran = trial.run(&["check", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.json()["ok"], false);
+    assert!(ran.json()["problems"].as_array().unwrap().len() >= 2, "{ran:?}");
+}
+
+#[test]
+fn check_finds_what_only_the_connector_knows() {
+    let ran = Trial::new(&YAML.replace("blue.boards", "blue.bords")).run(&["check"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("has no stream 'bords'") && ran.out.contains("boards"), "{ran:?}");
+    let trial = Trial::new(YAML);
+    trial.write("blue.yaml", "type: json-http\n");
+    assert_eq!(trial.run(&["check"]).code, Some(1));
+}
+
+#[test]
+fn what_is_missing_is_named_with_a_way_to_get_it() {
+    let trial = Trial::new(YAML);
+    let ran = trial.run(&["status"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("no data in '.teal' yet") && ran.err.contains("teal sync"), "{ran:?}");
+    assert!(!trial.dir.path().join(".teal").exists(), "a command that looks makes nothing");
+    for command in ["check", "sync", "status"] {
+        let ran = trial.run(&["-f", "other.yaml", "--data", "none", command]);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.err.contains("there is no 'other.yaml'") && ran.err.contains("teal demo"), "{ran:?}");
+    }
+    let ran = trial.run(&["sync"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("blue-api-key"), "{ran:?}");
+}
+
+#[test]
+fn a_wrong_command_line_is_its_own_exit_code() {
+    let trial = Trial::new(YAML);
+    assert_eq!(trial.run(&["dance"]).code, Some(2));
+    assert_eq!(trial.run(&["sync", "--full", "--incremental"]).code, Some(2));
+    assert_eq!(trial.run(&["--help"]).code, Some(0));
+    let schema = trial.run(&["schema"]);
+    assert_eq!((schema.code, schema.json()["title"].as_str()), (Some(0), Some("teal.yaml")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_is_told_in_one_line_of_json_and_can_be_looked_at_afterwards() {
+    let (trial, _blue) = Trial::with_source().await;
+    let ran = trial.run(&["sync", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let run = ran.json();
+    assert_eq!((&run["outcome"], &run["active"]), (&json!("complete"), &json!(1)));
+    assert_eq!(run["counts"]["entities"]["boards"]["new"], 5);
+
+    assert_eq!(trial.run(&["status", "--json"]).json()["entities"]["boards"]["rows"], 5);
+    assert_eq!(trial.run(&["runs", "--json"]).json()["runs"][0]["id"], run["id"]);
+    let shown = trial.run(&["runs", "show", run["id"].as_str().unwrap()]);
+    assert!(shown.out.contains("blue full complete: read 5, new 5"), "{shown:?}");
+    assert_eq!(trial.run(&["export"]).out.lines().count(), 5);
+    let ran = trial.run(&["export", "--out", "all.jsonl"]);
+    assert_eq!(ran.out, "5 rows of v1 in 'all.jsonl'\n");
+    let again = trial.run(&["export"]).out;
+    assert_eq!(std::fs::read_to_string(trial.dir.path().join("all.jsonl")).unwrap(), again);
+    let ran = trial.run(&["rejects", "list"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "no rejects\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_the_difference_and_leaves_readers_with_what_they_had() {
+    let (trial, blue) = Trial::with_source().await;
+    assert_eq!(trial.run(&["sync", "-q"]).code, Some(0));
+    let before = trial.run(&["export"]).out;
+    // Another mapping makes other rows of the same records.
+    trial.write("teal.yaml", &YAML.replace("name: string", "name: { type: string, default: none, path: nothing }"));
+    let ran = trial.run(&["sync", "--dry-run"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("boards: 0 added, 5 changed, 0 removed, 0 unchanged"), "{ran:?}");
+    assert!(ran.out.contains("dry run: readers see v1 as before"), "{ran:?}");
+    assert_eq!(trial.run(&["export"]).out, before);
+
+    let ran = trial.run(&["rebuild", "--json"]);
+    assert_eq!(ran.json()["diff"]["entities"]["boards"]["changed"], 5, "{ran:?}");
+    assert_eq!(trial.run(&["export"]).out, before, "a rebuild waits for a word");
+    let built = ran.json()["builds"].to_string();
+    assert_eq!(trial.run(&["switch", &built]).code, Some(0));
+    assert_ne!(trial.run(&["export"]).out, before);
+    assert_eq!(trial.run(&["rollback"]).code, Some(0));
+    assert_eq!(trial.run(&["export"]).out, before);
+    assert_eq!(trial.run(&["switch", "99"]).code, Some(1));
+    assert_eq!(trial.run(&["switch", "v1"]).code, Some(4), "it is active already");
+    drop(blue);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_dev_runs_commands_are_answered_by_it() {
+    let (trial, _blue) = Trial::with_source().await;
+    let mut command = trial.command(&["dev", "--json", "--listen", "127.0.0.1:0"]);
+    let mut dev = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let hello: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(hello["event"], "ready", "{hello}");
+
+    let ran = trial.run(&["sync", "--json"]);
+    assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
+    let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
+    assert_eq!(trial.run(&["rollback", "v0", "--json"]).json()["to"], 0);
+    assert_eq!(trial.run(&["export"]).out, "");
+    let second = trial.run(&["dev", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.code, Some(5), "{second:?}");
+    dev.kill().unwrap();
+    dev.wait().unwrap();
+}

@@ -1,0 +1,17 @@
+//! What the design promises, a file each, over the example system in memory.
+
+mod atomic_switch;
+mod coalescing;
+mod full_run;
+mod honest_outcomes;
+mod incremental;
+mod limits;
+mod no_false_deletes;
+mod nothing_lost_across_a_switch;
+mod order_free;
+mod rebuild;
+mod resumable;
+mod retention;
+mod rollback;
+mod same_seed_same_trace;
+mod webhook_changes;

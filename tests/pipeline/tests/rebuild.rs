@@ -1,0 +1,83 @@
+//! P13: another mapping makes another version from what was kept, without a request.
+
+use serde_json::json;
+use teal::domain::{Outcome, Version, VersionState};
+use teal::pipeline::admin::Example;
+use teal::pipeline::switch::MoveTo;
+use teal_pipeline_tests::{Bench, Setup};
+use teal_stand_in::{Event, Kind};
+
+#[tokio::test]
+async fn a_rebuild_asks_for_nothing_and_gives_the_same_rows() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "city": "Farport" } }));
+    bench.tell(Event::TalentUpdated, 2).await;
+    bench.blue.delete(Kind::Talents, &[3]);
+    bench.tell(Event::TalentDeleted, 3).await;
+    bench.runner.drain().await;
+    let (before, requests) = (bench.runner.export().await, bench.blue.counts().requests);
+    let run = bench.rebuild(true).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
+    assert_eq!(bench.blue.counts().requests, requests);
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    assert_eq!(bench.runner.export().await, before, "with the changes since the listing");
+    let counts = bench.runner.counts(&run).await;
+    assert!(counts.add_up() && counts.requests == 0, "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_changed_mapping_shows_its_difference_before_anybody_reads_it() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    let (before, requests) = (bench.runner.export().await, bench.blue.counts().requests);
+    let changed = bench
+        .setup
+        .clone()
+        .edit("      gender: ", "      nickname: { path: profile.bio, type: string }\n      gender: ")
+        .edit("    from: blue.media_tags\n", "    from: blue.media_tags\n    only: '.id != 1'\n")
+        .bundle();
+    assert!(bench.runner.deploy(&changed).await.unwrap().changed);
+    let run = bench.rebuild(false).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
+    assert_eq!(bench.runner.export().await, before, "nobody reads it yet");
+    let versions = bench.runner.admin.versions().await.unwrap();
+    assert_eq!((versions[0].manifest.version, versions[0].manifest.state), (Version(2), VersionState::Ready));
+
+    let diff = bench.runner.admin.diff(Version(1), Version(2), 2).await.unwrap();
+    let talents = &diff.entities[&"talents".into()];
+    assert_eq!((talents.added, talents.changed, talents.removed), (0, 25, 0));
+    let Example::Changed { fields, .. } = &talents.examples[0] else { panic!("{talents:?}") };
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["nickname"]);
+    assert!(fields["nickname"][0].is_null() && fields["nickname"][1].is_string());
+    let tags = &diff.entities[&"media_tags".into()];
+    assert_eq!((tags.added, tags.changed, tags.removed, tags.unchanged), (0, 0, 1, 8));
+    assert!(matches!(&tags.examples[0], Example::Removed { key, .. } if key == "1"));
+
+    bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "bio": "Fresh." } }));
+    bench.tell(Event::TalentUpdated, 2).await;
+    bench.runner.drain().await;
+    let ask = MoveTo { version: Version(2), force: false, as_was: false, who: "ada".into() };
+    bench.runner.switch.move_to(&ask).await.unwrap();
+    assert_eq!(bench.row("talents", "2").await.unwrap()["nickname"], "Fresh.", "changes while it waited are in it");
+    assert!(bench.row("media_tags", "1").await.is_none());
+    assert_eq!(bench.blue.counts().requests, requests);
+}
+
+#[tokio::test]
+async fn a_page_that_the_new_connector_can_not_read_makes_no_version() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    let before = bench.runner.export().await;
+    let mut changed = bench.setup.bundle();
+    for (path, text) in &mut changed.files {
+        if path != teal::config::bundle::ROOT {
+            *text = text.replacen("records: data", "records: rows", 1);
+        }
+    }
+    bench.runner.deploy(&changed).await.unwrap();
+    let run = bench.rebuild(true).await;
+    assert_eq!(run.outcome, Some(Outcome::Failed), "{run:?}");
+    assert!(run.reason.unwrap().contains("rows"));
+    assert_eq!(bench.runner.export().await, before);
+}

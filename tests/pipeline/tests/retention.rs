@@ -1,0 +1,61 @@
+//! Upkeep lets go of what no kept version needs, and of nothing else.
+
+use std::time::Duration;
+
+use teal::domain::{Outcome, VersionState};
+use teal::pipeline::admin::RejectFilter;
+use teal::ports::{BlobReader, EntityAdmin};
+use teal_pipeline_tests::{Bench, Setup};
+use teal_stand_in::{Event, Kind};
+
+#[tokio::test]
+async fn versions_tables_and_raw_go_when_nobody_needs_them() {
+    let bench = Bench::new(Setup::default()).await;
+    for round in 1..=6_u32 {
+        bench.blue.edit(Kind::Talents, &[u64::from(round)]);
+        bench.tell(Event::TalentUpdated, u64::from(round)).await;
+        bench.runner.drain().await;
+        bench.synced().await;
+        bench.world.clock.advance(Duration::from_secs(3600));
+        bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+
+        let versions = bench.runner.admin.versions().await.unwrap();
+        let readable = |v: &VersionState| matches!(v, VersionState::Active | VersionState::Previous);
+        let kept = versions.iter().filter(|v| readable(&v.manifest.state)).count();
+        assert_eq!(kept, 2, "the active one and the one before");
+        assert!(versions.iter().filter(|v| readable(&v.manifest.state)).all(|v| v.rows.values().all(Option::is_some)));
+        assert_eq!(bench.world.entities.generations().await.unwrap().len(), 20, "ten tables a version");
+        let pages = bench.world.blobs.list("raw/-/-/blue/run/", None, 1000).await.unwrap().len();
+        assert_eq!(pages, 6 * round.min(3) as usize, "the listings of the last three versions");
+        let hooks = bench.world.blobs.list("raw/-/-/blue/hook/", None, 1000).await.unwrap().len();
+        assert!(hooks <= 4, "deliveries before the oldest listing are gone: {hooks}");
+        assert_eq!(bench.runner.export().await, bench.fresh().await);
+    }
+    let (before, requests) = (bench.runner.export().await, bench.blue.counts().requests);
+    let run = bench.rebuild(true).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
+    assert_eq!(bench.runner.export().await, before);
+    bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    let run = bench.rebuild(true).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "also of a rebuilt one: {run:?}");
+    assert_eq!(bench.blue.counts().requests, requests);
+}
+
+#[tokio::test]
+async fn what_was_rejected_goes_with_its_raw_and_not_before() {
+    let bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    let record = bench.blue.record(Kind::Talents, 1).unwrap();
+    let body = serde_json::json!({ "id": "x1", "event": "talent.updated", "data": record }).to_string();
+    bench.deliver(&teal_stand_in::Webhook { id: "x1".into(), body: body.into() }).await;
+    bench.runner.drain().await;
+    let mut rejects = Vec::new();
+    for _ in 0..4 {
+        rejects.push(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().len());
+        bench.world.clock.advance(Duration::from_secs(3600));
+        bench.synced().await;
+        bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    }
+    assert_eq!(rejects[..2], [1, 1]);
+    assert!(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().is_empty());
+}

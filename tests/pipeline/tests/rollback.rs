@@ -1,0 +1,102 @@
+//! Going back: the version before, with the changes since, or as it was.
+
+use serde_json::json;
+use teal::domain::{Mode, Outcome, Version};
+use teal::pipeline::switch::MoveTo;
+use teal_conformance::{Call, Decision, Trace};
+use teal_pipeline_tests::{Bench, Setup};
+use teal_stand_in::{Event, Kind};
+
+fn back_to(version: u32, as_was: bool) -> MoveTo {
+    MoveTo { version: Version(version), force: false, as_was, who: "ada".into() }
+}
+
+/// Version 2 is active, and a webhook came after it became so.
+async fn two_versions() -> Bench {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.blue.patch(Kind::Talents, 1, &json!({ "profile": { "city": "Newtown" } }));
+    bench.tell(Event::TalentUpdated, 1).await;
+    bench.runner.drain().await;
+    bench.blue.patch(Kind::Talents, 4, &json!({ "profile": { "city": "Newtown" } }));
+    bench.synced().await;
+    bench.world.clock.advance(std::time::Duration::from_secs(30));
+    bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "city": "Farport" } }));
+    bench.tell(Event::TalentUpdated, 2).await;
+    bench.runner.drain().await;
+    bench
+}
+
+#[tokio::test]
+async fn going_back_keeps_the_changes_since_and_the_next_incremental_run_misses_nothing() {
+    let bench = two_versions().await;
+    let moved = bench.runner.switch.move_to(&back_to(1, false)).await.unwrap();
+    assert_eq!((moved.from, moved.to, moved.left_out), (Version(2), Version(1), 0));
+    assert_eq!(bench.row("talents", "2").await.unwrap()["city"], "Farport");
+    assert_ne!(bench.row("talents", "4").await.unwrap()["city"], "Newtown", "the listing of version 2 is not in it");
+    bench.sync(Mode::Incremental).await;
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
+    let moved = bench.runner.switch.move_to(&back_to(2, false)).await.unwrap();
+    assert_eq!(moved.to, Version(2));
+    assert_eq!(bench.runner.export().await, bench.fresh().await, "and forth again");
+}
+
+#[tokio::test]
+async fn going_back_as_it_was_leaves_the_changes_out_and_says_how_many() {
+    let bench = two_versions().await;
+    let moved = bench.runner.switch.move_to(&back_to(1, true)).await.unwrap();
+    assert_eq!((moved.replayed, moved.left_out), (0, 1));
+    assert_ne!(bench.row("talents", "2").await.unwrap()["city"], "Farport");
+    assert_eq!(bench.row("talents", "1").await.unwrap()["city"], "Newtown", "it came before the switch");
+    bench.blue.patch(Kind::Talents, 3, &json!({ "profile": { "city": "Farport" } }));
+    bench.tell(Event::TalentUpdated, 3).await;
+    bench.runner.drain().await;
+    assert_eq!(bench.row("talents", "3").await.unwrap()["city"], "Farport", "changes go on");
+}
+
+#[tokio::test]
+async fn what_is_gone_or_active_or_unknown_can_not_be_gone_back_to() {
+    let bench = two_versions().await;
+    for version in [2, 9] {
+        bench.runner.switch.move_to(&back_to(version, false)).await.unwrap_err();
+    }
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    bench.blue.edit(Kind::Talents, &[9]);
+    bench.tell(Event::TalentUpdated, 9).await;
+    bench.runner.drain().await;
+    assert!(bench.world.queue.dead_letters().is_empty(), "the gates are open again");
+}
+
+#[tokio::test]
+async fn going_back_before_the_run_that_switched_has_ended_stays_gone_back() {
+    let mut bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    bench.blue.edit(Kind::Talents, &[1]);
+    // The pointer moves, and whoever moved it does not live to end the run.
+    bench.restart(&Trace::new(|call: &Call| {
+        let dies = call.op == "get" && call.what.ends_with("/settling") || call.what.starts_with("audit/");
+        if dies { Decision::Stop } else { Decision::Proceed }
+    }));
+    bench.runner.ask_for_sync("blue", Mode::Full).await;
+    bench.runner.drain().await;
+    bench.restart(&Trace::new(
+        |call: &Call| {
+            if call.what.starts_with("audit/") { Decision::Stop } else { Decision::Proceed }
+        },
+    ));
+    bench.runner.wake_up().await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    assert_eq!(bench.runner.unfinished_runs().await.len(), 1);
+
+    bench.restart(&Trace::default());
+    bench.runner.switch.repair_alone().await.unwrap();
+    bench.runner.switch.move_to(&back_to(1, false)).await.unwrap();
+    let before = bench.runner.export().await;
+    bench.runner.wake_up().await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(bench.runner.pointer().await.version, Version(1), "what somebody chose since stays");
+    assert_eq!(bench.runner.export().await, before);
+    assert_eq!(bench.last_run().await.outcome, Some(Outcome::Complete));
+}
