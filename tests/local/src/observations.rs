@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_version_that_shows_what_belongs_to_another_is_noticed_in_listings_and_rows() {
         let wrong = Violation::WrongStamp { entity: talents(), version: 2, stamp: 10, expected: 20 };
-        assert_eq!(judge(vec![page(2, 10, &[2, 3, 4, 5])], None), [wrong.clone()]);
+        assert_eq!(judge(vec![page(2, 10, &[2, 3, 4, 5])], None), std::slice::from_ref(&wrong));
         let mut observations = Observations::default();
         observations.row(0, "talents", "2", Ok((2, 10)));
         assert_eq!(observations.check(&truth()), [wrong]);

@@ -26,10 +26,10 @@ fn next_listing(system: &System, stamp: u64) -> Shown {
     let blue = &system.blue;
     blue.set_generation(stamp);
     blue.insert(Kind::Talents, 1);
-    blue.insert(Kind::Boards, u64::from(stamp % 7 == 0));
+    blue.insert(Kind::Boards, u64::from(stamp.is_multiple_of(7)));
     let talents = blue.ids(Kind::Talents);
     blue.delete(Kind::Talents, &[talents[KEPT as usize]]);
-    blue.edit(Kind::Talents, &[1, *talents.last().unwrap()]);
+    blue.edit(Kind::Talents, &[1, talents[talents.len() - 1]]);
     blue.edit(Kind::Boards, &[1 + stamp % 8]);
     Shown { stamp, keys: expected::keys(blue) }
 }
@@ -37,7 +37,7 @@ fn next_listing(system: &System, stamp: u64) -> Shown {
 async fn switch(system: &System, stamp: u64, truth: &mut Truth) {
     let shown = next_listing(system, stamp);
     let run = system.switch().await;
-    truth.insert(run.builds.unwrap().0, shown);
+    truth.insert(run.builds.expect("a full run builds").0, shown);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
