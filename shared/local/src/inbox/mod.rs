@@ -27,6 +27,7 @@ const LAYOUT: Layout = Layout {
     version: 1,
     // Small, because a webhook's answer may wait for the fold.
     log_pages: 4_000,
+    writer_cache_kib: 2_000,
     create: "
         CREATE TABLE message (
             -- Never reused, so that an old receipt can't mean a new message.

@@ -22,13 +22,15 @@ pub struct Layout {
     /// How many pages of log may gather before they are folded into the file. Pages that are written again
     /// and again are folded once, so more is faster; but the fold makes the writer wait.
     pub log_pages: u32,
+    /// Most memory for pages that the writer has at hand. It is filled once a file has that much, whatever
+    /// comes later, so that memory does not grow with the data. A commit that outgrows it is written out
+    /// early, and its pages once more later.
+    pub writer_cache_kib: u32,
     /// What makes the tables of a new file.
     pub create: &'static str,
 }
 
-/// A commit that outgrows its cache is written out early, and its pages once more later.
-const WRITER_CACHE_KIB: i64 = 64_000;
-const READER_CACHE_KIB: i64 = 8_000;
+const READER_CACHE_KIB: u32 = 8_000;
 
 /// When SQLite waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub fn open_writer(path: &Path, layout: &Layout, synchronous: Synchronous) -> Re
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let prepared = || -> Result<Connection, Trouble> {
         let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection, WRITER_CACHE_KIB)?;
+        tune(&connection, layout.writer_cache_kib)?;
         let is_new = recognize(&connection, layout, &object)?;
         log_ahead(&connection, layout.log_pages, synchronous)?;
         if is_new {
@@ -90,10 +92,10 @@ fn make(connection: &Connection, Layout { application, version, create, .. }: &L
     ))
 }
 
-fn tune(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+fn tune(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "mmap_size", 128 << 20)?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(())

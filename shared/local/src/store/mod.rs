@@ -44,6 +44,7 @@ const LAYOUT: Layout = Layout {
     version: 1,
     // A page of rows touches as many pages of each index, all over it.
     log_pages: 32_000,
+    writer_cache_kib: 8_000,
     create: "
         CREATE TABLE ledger (
             part TEXT NOT NULL, sort TEXT NOT NULL, value TEXT NOT NULL,
