@@ -51,7 +51,7 @@ async fn a_delivery_that_states_no_time_is_rejected_where_people_see_it() {
     assert_eq!(bench.runner.export().await, before);
     let rejects = bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap();
     assert_eq!(rejects.len(), 1, "{rejects:?}");
-    assert_eq!(rejects[0].1.reason.code, "TEAL-R021");
+    assert_eq!(rejects[0].1.reason.code, "TEAL-R013");
     assert!(rejects[0].1.reason.message.contains("stated"));
 }
 
