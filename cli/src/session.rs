@@ -15,6 +15,7 @@ use teal_connect::ManifestConnectors;
 use teal_local::app::{Local, LocalError, LocalOptions, Running};
 use teal_local::host::stop::{Stop, Stopper, stop};
 use teal_local::lock::LockError;
+use teal_local::probe::ProbeOptions;
 
 use crate::args::Global;
 use crate::client::Client;
@@ -88,7 +89,7 @@ impl Session {
     }
 
     fn open(place: &Place) -> anyhow::Result<Self> {
-        match Local::open(LocalOptions::new(&place.data), Arc::new(ManifestConnectors)) {
+        match Local::open(options(place)?, Arc::new(ManifestConnectors)) {
             Ok(local) => Ok(Self { client: Client::here(local.console()), local: Some(local) }),
             Err(LocalError::Lock(LockError::Held { dir, holder })) => {
                 let Some(address) = served_at(&holder) else {
@@ -138,6 +139,18 @@ pub async fn finish<T>(working: Option<Working>, result: anyhow::Result<T>) -> a
 /// Ctrl-C and SIGTERM, heard from now on.
 pub fn signals() -> anyhow::Result<Stop> {
     teal_local::host::stop::on_signals().context("can't listen for Ctrl-C")
+}
+
+/// How the data directory is opened. Tests that kill Teal watch it through `TEAL_PROBE` and `TEAL_PROBE_DIE`.
+pub fn options(place: &Place) -> anyhow::Result<LocalOptions> {
+    let mut options = LocalOptions::new(&place.data);
+    let file = std::env::var_os("TEAL_PROBE").map(PathBuf::from);
+    let die =
+        std::env::var("TEAL_PROBE_DIE").ok().map(|at| at.parse()).transpose().context("TEAL_PROBE_DIE is wrong")?;
+    if file.is_some() || die.is_some() {
+        options.probe = Some(ProbeOptions { file, die });
+    }
+    Ok(options)
 }
 
 pub fn opening(error: LocalError, data: &Path) -> anyhow::Error {

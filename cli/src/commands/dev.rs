@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use teal_connect::ManifestConnectors;
-use teal_local::app::{Local, LocalOptions};
+use teal_local::app::Local;
 use teal_local::host::stop::Stop;
 use tokio::net::TcpListener;
 
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub async fn run(cx: &Context, args: &DevArgs) -> anyhow::Result<Exit> {
     let bundle = cx.place.bundle()?;
     teal::config::load(&bundle).with_context(|| format!("'{}' is wrong", cx.place.file.display()))?;
-    let mut local = Local::open(LocalOptions::new(&cx.place.data), Arc::new(ManifestConnectors))
+    let mut local = Local::open(session::options(&cx.place)?, Arc::new(ManifestConnectors))
         .map_err(|error| session::opening(error, &cx.place.data))?;
     let stop = session::signals()?;
     let client = Client::here(local.console());

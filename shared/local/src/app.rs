@@ -52,6 +52,7 @@ use crate::host::scheduler::{Entry, Scheduler};
 use crate::host::stop::Stop;
 use crate::inbox::{Inbox, InboxOptions, Queue};
 use crate::lock::{DataLock, LockError};
+use crate::probe::{ProbeOptions, Probes};
 use crate::secrets::LocalSecrets;
 use crate::store::{StoreOptions, TealDb};
 use crate::upstream::HttpUpstream;
@@ -71,6 +72,8 @@ pub struct LocalOptions {
     pub inbox: InboxOptions,
     /// Batches of pages and changes that are applied at the same time.
     pub transformers: usize,
+    /// Announces what the stages write, for tests that kill the process.
+    pub probe: Option<ProbeOptions>,
 }
 
 impl LocalOptions {
@@ -81,6 +84,7 @@ impl LocalOptions {
             store: StoreOptions::default(),
             inbox: InboxOptions { max_receive: MAX_RECEIVE, ..InboxOptions::default() },
             transformers: 4,
+            probe: None,
         }
     }
 }
@@ -117,6 +121,7 @@ pub struct Local {
     hooks: Arc<CurrentHooks>,
     entropy: Arc<dyn Entropy>,
     token: Secret,
+    probes: Probes,
     options: LocalOptions,
     lock: DataLock,
 }
@@ -126,6 +131,7 @@ impl Local {
         let lock = DataLock::take(&options.dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let probes = Probes::open(options.probe.as_ref())?;
         let store = TealDb::open(options.dir.join("teal.db"), options.store)?;
         let inbox = Inbox::open(&options.dir, clock.clone(), options.inbox)?;
         let queue = inbox.queue();
@@ -142,19 +148,20 @@ impl Local {
         let blob_writer: Arc<dyn BlobWriter> = blobs.clone();
         let blob_admin: Arc<dyn BlobAdmin> = blobs;
         let systems = Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
+        let at = |stage| probes.stage(stage);
         let switch = Arc::new(Switch {
-            ledger: ledger.clone(),
-            admin: entity_admin.clone(),
-            writer: entity_writer.clone(),
+            ledger: at("switch").ledger(&ledger),
+            admin: at("switch").entities(&entity_admin),
+            writer: at("switch").writer(&entity_writer),
             reader: reader.clone(),
             blobs: blob_reader.clone(),
-            queue: sender.clone(),
+            queue: at("switch").queue(&sender),
             systems: systems.clone(),
             clock: clock.clone(),
         });
         let webhook = Webhook {
-            blobs: blob_writer.clone(),
-            queue: sender.clone(),
+            blobs: at("webhook").blobs(&blob_writer),
+            queue: at("webhook").queue(&sender),
             secrets,
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -162,38 +169,38 @@ impl Local {
         let token = token(&options.dir.join("token"), entropy.as_ref())?;
         Ok(Self {
             poll: Arc::new(Poll {
-                ledger: ledger.clone(),
-                entities: entity_admin.clone(),
-                blobs: blob_writer.clone(),
-                queue: sender.clone(),
+                ledger: at("poll").ledger(&ledger),
+                entities: at("poll").entities(&entity_admin),
+                blobs: at("poll").blobs(&blob_writer),
+                queue: at("poll").queue(&sender),
                 upstream,
                 systems: systems.clone(),
                 clock: clock.clone(),
                 entropy: entropy.clone(),
             }),
             transform: Arc::new(Transform {
-                ledger: ledger.clone(),
-                entities: entity_writer,
+                ledger: at("transform").ledger(&ledger),
+                entities: at("transform").writer(&entity_writer),
                 blobs: blob_reader.clone(),
-                queue: sender.clone(),
+                queue: at("transform").queue(&sender),
                 systems: systems.clone(),
                 clock: clock.clone(),
             }),
             admin: Arc::new(Admin {
-                ledger: ledger.clone(),
-                entities: entity_admin.clone(),
+                ledger: at("admin").ledger(&ledger),
+                entities: at("admin").entities(&entity_admin),
                 reader: reader.clone(),
-                blobs: blob_writer,
-                queue: sender.clone(),
+                blobs: at("admin").blobs(&blob_writer),
+                queue: at("admin").queue(&sender),
                 systems: systems.clone(),
                 clock: clock.clone(),
             }),
             upkeep: Arc::new(Upkeep {
-                ledger: ledger.clone(),
-                entities: entity_admin,
+                ledger: at("upkeep").ledger(&ledger),
+                entities: at("upkeep").entities(&entity_admin),
                 blobs: blob_reader,
-                blob_admin,
-                queue: sender,
+                blob_admin: at("upkeep").blob_admin(&blob_admin),
+                queue: at("upkeep").queue(&sender),
                 systems: systems.clone(),
                 switch: switch.clone(),
                 clock: clock.clone(),
@@ -208,6 +215,7 @@ impl Local {
             switch,
             entropy,
             token,
+            probes,
             options,
             lock,
         })
@@ -242,25 +250,25 @@ impl Local {
         let mut all = Vec::new();
 
         let (queue, name, clock, at_once, stop_) = workers(QueueName::Poll, WorkerSettings { workers: 4, ..settings });
-        let (poll, budget) = (self.poll.clone(), self.budgets(&spent));
+        let (poll, budget, probe) = (self.poll.clone(), self.budgets(&spent), self.probes.stage("poll"));
         all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
-            let (poll, budget) = (poll.clone(), budget());
-            async move { queues::poll(poll, event, &budget).await }
+            let (poll, budget, probe) = (poll.clone(), budget(), probe.clone());
+            async move { probe.handling(queues::poll(poll, event, &budget)).await }
         }));
 
         let settings_of_transform =
             WorkerSettings { workers: self.options.transformers, batch: 10, ..WorkerSettings::default() };
         let (queue, name, clock, at_once, stop_) = workers(QueueName::Transform, settings_of_transform);
-        let transform = self.transform.clone();
+        let (transform, probe) = (self.transform.clone(), self.probes.stage("transform"));
         all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
-            queues::transform(transform.clone(), event)
+            probe.clone().handling(queues::transform(transform.clone(), event))
         }));
 
         let (queue, name, clock, at_once, stop_) = workers(QueueName::Switch, settings);
-        let (switch, budget) = (self.switch.clone(), self.budgets(&spent));
+        let (switch, budget, probe) = (self.switch.clone(), self.budgets(&spent), self.probes.stage("switch"));
         all.push(Workers::start(queue, name, clock, at_once, stop_, move |event| {
-            let (switch, budget) = (switch.clone(), budget());
-            async move { queues::switch(switch, event, &budget).await }
+            let (switch, budget, probe) = (switch.clone(), budget(), probe.clone());
+            async move { probe.handling(queues::switch(switch, event, &budget)).await }
         }));
 
         let mut entries = vec![self.upkeep_entry(&spent)];

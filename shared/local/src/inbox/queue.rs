@@ -184,14 +184,18 @@ impl Queue {
     }
 
     /// Makes visible what was received and neither deleted nor released: for a process that has just found
-    /// itself alone on its data, so that whoever had received it can only be dead. Says how many that were.
+    /// itself alone on its data, so that whoever had received it can only be dead. Says how many that were. That
+    /// reception counts as no attempt: nobody saw the message fail, and else some restarts in a row would put
+    /// aside what was only at hand each time.
     pub async fn release_all(&self) -> Result<usize, Fault> {
         let now = self.clock.now();
         let released = self
             .file
             .write("messages", move |connection| {
-                let mut release = connection
-                    .prepare_cached("UPDATE message SET visible_at = ?1 WHERE receive_count > 0 AND visible_at > ?1")?;
+                let mut release = connection.prepare_cached(
+                    "UPDATE message SET visible_at = ?1, receive_count = receive_count - 1
+                         WHERE receive_count > 0 AND visible_at > ?1",
+                )?;
                 Ok(release.execute(params![now.0])?)
             })
             .await?;
