@@ -3,8 +3,10 @@
 //! A webhook stores a delivery, then queues it. A process that dies in between promised nothing, but not every
 //! sender comes again; so whatever is stored and not in the change log is queued here.
 //!
-//! Always holds: queueing one that is on its way already changes nothing. Looking costs a slice a round, and
-//! rests for [`PAUSE`] once everything was looked at; a host that has just started looks at everything.
+//! Always holds: queueing one that is on its way already changes no row, but costs a message. So looking costs
+//! a slice a round and rests for [`PAUSE`] once everything was looked at, and a host that has just started
+//! looks at everything only if that was not done in the last [`RESTARTS`]: one that is killed again and again
+//! must not multiply its queue.
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::ports::queue::{Outgoing, send_all};
 /// Deliveries looked at in one round.
 const SLICE: usize = 200;
 const PAUSE: Duration = Duration::from_secs(3600);
+const RESTARTS: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Sweep {
@@ -40,9 +43,8 @@ impl Upkeep {
             let key = ledger::sweep_key(&id);
             let known: Option<ledger::Stored<Sweep>> = ledger::read(self.ledger.as_ref(), &key).await?;
             let mut sweep = known.map(|known| known.value).unwrap_or_default();
-            if alone {
-                sweep.after = None;
-            } else if sweep.after.is_none() && self.clock.now().since(sweep.at) < PAUSE {
+            let rest = if alone { RESTARTS } else { PAUSE };
+            if sweep.after.is_none() && self.clock.now().since(sweep.at) < rest {
                 continue;
             }
             loop {
