@@ -11,8 +11,11 @@
 pub mod memory;
 pub mod runner;
 pub mod seed;
+pub mod simulator;
+pub mod stages;
 pub mod suites;
 pub mod trace;
+pub mod watch;
 
 pub use memory::MemoryWorld;
 pub use runner::{Runner, Settings, Step};

@@ -7,21 +7,19 @@
 //! Always holds: the same world and the same seed take the same steps. Nothing runs for ever: what does not
 //! drain within [`Settings::most_steps`] is a failure that names what was left.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use teal::config::Bundle;
 use teal::domain::{Counts, Message, Mode, Pointer, QueueName, Run, RunState, SourceId};
-use teal::pipeline::admin::{Admin, Deployed};
+use teal::pipeline::admin::Deployed;
 use teal::pipeline::api::ApiResponse;
 use teal::pipeline::disposition::{Disposition, decide};
-use teal::pipeline::poll::{Budget, Poll};
-use teal::pipeline::serve::Serve;
-use teal::pipeline::switch::Switch;
-use teal::pipeline::transform::Transform;
-use teal::pipeline::upkeep::{Upkeep, Upkept};
-use teal::pipeline::webhook::{HookRequest, Webhook};
+use teal::pipeline::poll::Budget;
+use teal::pipeline::upkeep::Upkept;
+use teal::pipeline::webhook::HookRequest;
 use teal::pipeline::{StageError, Systems, ledger};
 use teal::ports::queue::{Outgoing, QueueSender};
 use teal::ports::{Clock, Connectors};
@@ -29,6 +27,7 @@ use teal::trigger::queues;
 
 use crate::memory::{MemoryWorld, Received, lock};
 use crate::seed::Seed;
+use crate::stages::{Ports, Stages};
 use crate::trace::Trace;
 
 #[derive(Clone, Debug)]
@@ -61,16 +60,17 @@ impl Default for Settings {
 pub struct Runner {
     pub world: MemoryWorld,
     pub trace: Trace,
-    pub systems: Arc<Systems>,
-    pub poll: Arc<Poll>,
-    pub transform: Arc<Transform>,
-    pub switch: Arc<Switch>,
-    pub admin: Arc<Admin>,
-    pub upkeep: Arc<Upkeep>,
-    pub serve: Arc<Serve>,
-    pub webhook: Webhook,
+    stages: Stages,
     settings: Settings,
     seed: Mutex<Seed>,
+}
+
+impl Deref for Runner {
+    type Target = Stages;
+
+    fn deref(&self) -> &Stages {
+        &self.stages
+    }
 }
 
 /// What a step came to.
@@ -88,70 +88,20 @@ impl Runner {
     #[must_use]
     pub fn new(world: &MemoryWorld, trace: &Trace, connectors: Arc<dyn Connectors>, settings: Settings) -> Self {
         let ports = world.through(trace);
-        let systems =
-            Arc::new(Systems::new(ports.ledger.clone(), ports.blobs.clone(), ports.secrets.clone(), connectors));
-        let switch = Arc::new(Switch {
-            ledger: ports.ledger.clone(),
-            admin: ports.entities.clone(),
-            writer: ports.entities.clone(),
-            reader: ports.entities.clone(),
-            blobs: ports.blobs.clone(),
-            queue: ports.queue.clone(),
-            systems: systems.clone(),
-            clock: ports.clock.clone(),
-        });
+        let systems = Systems::new(ports.ledger.clone(), ports.blobs.clone(), ports.secrets.clone(), connectors);
+        let ports = Ports {
+            served: ports.ledger.clone(),
+            ledger: ports.ledger,
+            entities: ports.entities,
+            blobs: ports.blobs,
+            queue: ports.queue,
+            secrets: ports.secrets,
+            upstream: ports.upstream,
+            clock: ports.clock,
+            entropy: ports.entropy,
+        };
         Self {
-            poll: Arc::new(Poll {
-                ledger: ports.ledger.clone(),
-                entities: ports.entities.clone(),
-                blobs: ports.blobs.clone(),
-                queue: ports.queue.clone(),
-                upstream: ports.upstream.clone(),
-                systems: systems.clone(),
-                clock: ports.clock.clone(),
-                entropy: ports.entropy.clone(),
-            }),
-            transform: Arc::new(Transform {
-                ledger: ports.ledger.clone(),
-                entities: ports.entities.clone(),
-                blobs: ports.blobs.clone(),
-                queue: ports.queue.clone(),
-                systems: systems.clone(),
-                clock: ports.clock.clone(),
-            }),
-            admin: Arc::new(Admin {
-                ledger: ports.ledger.clone(),
-                entities: ports.entities.clone(),
-                reader: ports.entities.clone(),
-                blobs: ports.blobs.clone(),
-                queue: ports.queue.clone(),
-                systems: systems.clone(),
-                clock: ports.clock.clone(),
-            }),
-            upkeep: Arc::new(Upkeep {
-                ledger: ports.ledger.clone(),
-                entities: ports.entities.clone(),
-                blobs: ports.blobs.clone(),
-                blob_admin: ports.blobs.clone(),
-                queue: ports.queue.clone(),
-                systems: systems.clone(),
-                switch: switch.clone(),
-                clock: ports.clock.clone(),
-            }),
-            serve: Arc::new(Serve {
-                entities: ports.entities.clone(),
-                ledger: ports.ledger.clone(),
-                clock: ports.clock.clone(),
-            }),
-            webhook: Webhook {
-                blobs: ports.blobs.clone(),
-                queue: ports.queue.clone(),
-                secrets: ports.secrets.clone(),
-                clock: ports.clock.clone(),
-                entropy: ports.entropy,
-            },
-            systems,
-            switch,
+            stages: Stages::new(ports, systems),
             world: world.clone(),
             trace: trace.clone(),
             seed: Mutex::new(Seed(settings.seed)),

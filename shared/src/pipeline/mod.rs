@@ -28,4 +28,4 @@ pub mod upkeep;
 pub mod webhook;
 
 pub use error::StageError;
-pub use systems::{Loaded, Systems};
+pub use systems::{Compiled, Loaded, Systems};

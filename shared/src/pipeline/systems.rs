@@ -1,7 +1,7 @@
 //! Compiled systems by configuration hash: compiled once per process, kept for as long as it lives.
 //!
-//! Owns the cache. A generation follows the mapping of the configuration that it was built under, so
-//! several may be in use at the same time.
+//! Owns the cache, which several systems of one process may share. A generation follows the mapping of the
+//! configuration that it was built under, so several may be in use at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,12 +31,29 @@ impl Loaded {
     }
 }
 
+/// What is compiled already, by configuration hash.
+#[derive(Default)]
+pub struct Compiled(Mutex<BTreeMap<ConfigHash, Arc<Loaded>>>);
+
+impl Compiled {
+    fn get(&self, hash: &ConfigHash) -> Option<Arc<Loaded>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
+    fn keep(&self, loaded: &Arc<Loaded>) {
+        if !loaded.lacks_secrets {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(loaded.system.hash.clone(), loaded.clone());
+        }
+    }
+}
+
 pub struct Systems {
     ledger: Arc<dyn LedgerReader>,
     blobs: Arc<dyn BlobReader>,
     secrets: Arc<dyn Secrets>,
     connectors: Arc<dyn Connectors>,
-    loaded: Mutex<BTreeMap<ConfigHash, Arc<Loaded>>>,
+    compiled: Arc<Compiled>,
 }
 
 impl Systems {
@@ -46,7 +63,13 @@ impl Systems {
         secrets: Arc<dyn Secrets>,
         connectors: Arc<dyn Connectors>,
     ) -> Self {
-        Self { ledger, blobs, secrets, connectors, loaded: Mutex::default() }
+        Self { ledger, blobs, secrets, connectors, compiled: Arc::default() }
+    }
+
+    /// The same, over what others have compiled with the same secrets.
+    #[must_use]
+    pub fn sharing(self, compiled: Arc<Compiled>) -> Self {
+        Self { compiled, ..self }
     }
 
     /// The system that is in force now.
@@ -57,21 +80,27 @@ impl Systems {
     }
 
     pub async fn get(&self, hash: &ConfigHash) -> Result<Arc<Loaded>, StageError> {
-        if let Some(loaded) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
-            return Ok(loaded.clone());
+        if let Some(loaded) = self.compiled.get(hash) {
+            return Ok(loaded);
         }
         let bytes = self.blobs.get(&Bundle::blob_key(hash)).await?;
         let bundle = Bundle::decode(&bytes)
             .map_err(|error| StageError::Config { hash: hash.clone(), why: error.to_string() })?;
-        let loaded = Arc::new(self.compile(&bundle).await?);
-        if !loaded.lacks_secrets {
-            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), loaded.clone());
+        self.load(&bundle).await
+    }
+
+    /// A system from its bundle, compiled if nobody has yet.
+    pub async fn load(&self, bundle: &Bundle) -> Result<Arc<Loaded>, StageError> {
+        if let Some(loaded) = self.compiled.get(&bundle.hash()) {
+            return Ok(loaded);
         }
+        let loaded = Arc::new(self.compile(bundle).await?);
+        self.compiled.keep(&loaded);
         Ok(loaded)
     }
 
     /// Compiles everything, connectors included, and checks what needs both: that the streams exist.
-    pub async fn compile(&self, bundle: &Bundle) -> Result<Loaded, StageError> {
+    async fn compile(&self, bundle: &Bundle) -> Result<Loaded, StageError> {
         let hash = bundle.hash();
         let bad = |why: String| StageError::Config { hash: hash.clone(), why };
         let system = crate::config::load(bundle).map_err(|problems| bad(problems.to_string()))?;

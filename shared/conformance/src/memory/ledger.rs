@@ -1,7 +1,7 @@
 //! Items in a sorted map; a transaction is checked whole, then written whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -10,9 +10,13 @@ use teal::ports::ledger::{Item, MAX_WRITES};
 use teal::ports::{Fault, ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 
 use super::lock;
+use super::observer::{Observer, Told};
 
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<State>);
+pub struct MemoryLedger {
+    state: Mutex<State>,
+    told: Told,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -22,17 +26,22 @@ struct State {
 }
 
 impl MemoryLedger {
+    /// Tells the observer of every change from now on, for as long as somebody else keeps it.
+    pub fn observe(&self, observer: &Weak<dyn Observer>) {
+        self.told.set(observer.clone());
+    }
+
     /// Everything that is stored, in order: for comparing two worlds.
     #[must_use]
     pub fn items(&self) -> Vec<Item> {
-        lock(&self.0).items.values().cloned().collect()
+        lock(&self.state).items.values().cloned().collect()
     }
 }
 
 #[async_trait]
 impl LedgerReader for MemoryLedger {
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
-        Ok(lock(&self.0).items.get(key).cloned())
+        Ok(lock(&self.state).items.get(key).cloned())
     }
 
     async fn list(
@@ -42,7 +51,7 @@ impl LedgerReader for MemoryLedger {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Item>, LedgerError> {
-        Ok(lock(&self.0)
+        Ok(lock(&self.state)
             .items
             .range(ItemKey::new(part, prefix)..)
             .map(|(_, item)| item)
@@ -58,7 +67,15 @@ impl LedgerReader for MemoryLedger {
 impl Ledger for MemoryLedger {
     async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
         check_shape(&writes)?;
-        let mut state = lock(&self.0);
+        lock(&self.state).transact(&writes)?;
+        self.told.tell(|observer| observer.wrote(&writes));
+        Ok(())
+    }
+}
+
+impl State {
+    fn transact(&mut self, writes: &[Write]) -> Result<(), LedgerError> {
+        let state = self;
         let mut sums = BTreeMap::new();
         for (index, write) in writes.iter().enumerate() {
             let item = state.items.get(write.key());
@@ -75,23 +92,21 @@ impl Ledger for MemoryLedger {
         }
         for write in writes {
             match write {
-                Write::Put { key, value, mark, .. } => state.put(key, value, mark),
+                Write::Put { key, value, mark, .. } => state.put(key.clone(), value.clone(), *mark),
                 Write::Delete { key, .. } => {
-                    state.items.remove(&key);
+                    state.items.remove(key);
                 }
                 Write::Check { .. } => {}
                 Write::Add { key, .. } => {
-                    let value = sums.remove(&key).expect("a sum was made for every Add, and no key comes twice");
-                    let mark = state.items.get(&key).map_or(0, |item| item.mark);
-                    state.put(key, value, mark);
+                    let value = sums.remove(key).expect("a sum was made for every Add, and no key comes twice");
+                    let mark = state.items.get(key).map_or(0, |item| item.mark);
+                    state.put(key.clone(), value, mark);
                 }
             }
         }
         Ok(())
     }
-}
 
-impl State {
     fn put(&mut self, key: ItemKey, value: Value, mark: u64) {
         self.revision += 1;
         let item = Item { key: key.clone(), value, revision: self.revision, mark };

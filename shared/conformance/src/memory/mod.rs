@@ -11,6 +11,7 @@ mod clock;
 mod entities;
 mod entropy;
 mod ledger;
+mod observer;
 mod queue;
 mod secrets;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use clock::VirtualClock;
 pub use entities::MemoryEntities;
 pub use entropy::SeededEntropy;
 pub use ledger::MemoryLedger;
+pub use observer::Observer;
 pub use queue::{MemoryQueue, Received};
 pub use secrets::MemorySecrets;
 pub use upstream::ScriptedUpstream;

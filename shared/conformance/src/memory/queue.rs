@@ -5,7 +5,8 @@
 //! through the same writing and reading as anywhere else.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,18 +14,18 @@ use teal::domain::{Message, Millis, QueueName};
 use teal::ports::queue::MAX_DELAY;
 use teal::ports::{Clock, Fault, Outgoing, QueueSender};
 
-use super::clock::VirtualClock;
 use super::lock;
+use super::observer::{Observer, Told};
 use crate::seed::Seed;
 
 /// The most messages that one receive gives, as on SQS.
 const BATCH: usize = 10;
 const VISIBILITY: Duration = Duration::from_secs(60);
 
-#[derive(Debug)]
 pub struct MemoryQueue {
-    clock: Arc<VirtualClock>,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -66,9 +67,14 @@ impl Received {
 }
 
 impl MemoryQueue {
+    /// Tells the observer of every change from now on, for as long as somebody else keeps it.
+    pub fn observe(&self, observer: &Weak<dyn Observer>) {
+        self.told.set(observer.clone());
+    }
+
     /// Shuffles, and hands out again about one in eight messages that were deleted, as a lost delete would.
     #[must_use]
-    pub fn new(clock: Arc<VirtualClock>, seed: Seed) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, seed: Seed) -> Self {
         let state = State {
             seed,
             shuffle: true,
@@ -78,12 +84,12 @@ impl MemoryQueue {
             waiting: BTreeMap::new(),
             dead: Vec::new(),
         };
-        Self { clock, state: Mutex::new(state) }
+        Self { clock, state: Mutex::new(state), told: Told::default() }
     }
 
     /// In order of sending, each message once: for tests about something else.
     #[must_use]
-    pub fn kind(clock: Arc<VirtualClock>) -> Self {
+    pub fn kind(clock: Arc<dyn Clock>) -> Self {
         let queue = Self::new(clock, Seed(0));
         queue.set_kindness(false, 0);
         queue
@@ -132,6 +138,12 @@ impl MemoryQueue {
         }
     }
 
+    /// Every message that waits, in flight or not, in its encoded form.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<String> {
+        lock(&self.state).waiting.values().map(|waiting| waiting.body.clone()).collect()
+    }
+
     /// The message failed: it is visible again after `delay`.
     pub fn release(&self, received: &Received, delay: Duration) {
         let visible = self.clock.now().plus(delay);
@@ -171,12 +183,24 @@ impl MemoryQueue {
         lock(&self.state).waiting.values().map(|waiting| waiting.visible).min()
     }
 
+    /// The same of one queue.
+    #[must_use]
+    pub fn next_visible_in(&self, queue: QueueName) -> Option<Millis> {
+        lock(&self.state).of(queue).map(|(_, waiting)| waiting.visible).min()
+    }
+
     /// What an invocation that died leaves: every hidden message is visible again at once.
     pub fn forget_receipts(&self) {
         let now = self.clock.now();
         for waiting in lock(&self.state).waiting.values_mut().filter(|waiting| waiting.receives > 0) {
             waiting.visible = waiting.visible.min(now);
         }
+    }
+}
+
+impl fmt::Debug for MemoryQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryQueue").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -190,10 +214,11 @@ impl State {
 impl QueueSender for MemoryQueue {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), Fault>> {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
         messages
             .into_iter()
             .map(|outgoing| {
+                self.told.tell(|observer| observer.sent(&outgoing.message));
+                let mut state = lock(&self.state);
                 let id = state.next_id;
                 state.next_id += 1;
                 let visible = now.plus(outgoing.delay.min(MAX_DELAY));

@@ -1,14 +1,12 @@
 //! Writes down what goes through the ports, and disturbs it where a test says so.
 //!
-//! Owns one interception point: every call of a wrapped port asks a [`Tap`] what is to become of it, and
-//! leaves one line in the log. Owns no faults of its own; which call fails is the tap's business. The
-//! wrappers of the single ports are in `ports`.
+//! Owns a [`Watch`]: every call of a wrapped port asks a [`Tap`] what is to become of it, and leaves one line
+//! in the log. Owns no faults of its own; which call fails is the tap's business.
 //!
 //! Always holds: a line says what was asked and what came of it, bodies and answers as a digest and never
 //! a secret, so two runs of one seed give equal logs. A call that fails before changed nothing, one that
 //! fails after took its whole effect. Clock and entropy can't fail: they are written down, not counted.
 
-mod ports;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
 
-pub use self::ports::{Tapped, TracedWorld};
+use crate::watch::{Asked, Tapped, Watch};
 
 /// One call of a port, as the tap sees it before it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +86,8 @@ impl Trace {
     }
 
     /// The port, with every call of it written down here.
-    pub fn wrap<P: ?Sized>(&self, port: Arc<P>) -> Arc<Tapped<P>> {
-        Arc::new(Tapped::new(port, self.clone()))
+    pub fn wrap<P: ?Sized>(&self, port: Arc<P>) -> Arc<Tapped<P, Self>> {
+        Tapped::new(port, self)
     }
 
     /// How many calls that can fail there were.
@@ -119,23 +117,30 @@ impl Trace {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The interception point: all that can fail goes through here.
-    async fn call<T, E>(&self, asked: Asked<'_>, work: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
+    fn write(&self, call: &Call, outcome: &str) {
+        let Call { number, port, op, what, payload } = call;
+        self.log().push(format!("{number} {port}.{op} {what} {payload:016x} -> {outcome}"));
+    }
+}
+
+impl Watch for Trace {
+    async fn call<T, E, F>(&self, asked: Asked<'_>, mut work: impl FnMut() -> F + Send) -> Result<T, E>
     where
-        T: fmt::Debug,
-        E: From<Fault> + fmt::Display,
+        T: fmt::Debug + Send,
+        E: From<Fault> + fmt::Display + Send,
+        F: Future<Output = Result<T, E>> + Send,
     {
         let call = Call {
             number: self.0.calls.fetch_add(1, Ordering::SeqCst) + 1,
             port: asked.port,
             op: asked.op,
-            what: asked.what,
+            what: asked.what.to_string(),
             payload: digest(asked.payload),
         };
         let decision = if self.stopped() { Decision::Stop } else { self.0.tap.decide(&call) };
         match decision {
             Decision::Proceed => {
-                let result = work.await;
+                let result = work().await;
                 self.write(&call, &describe(&result));
                 result
             }
@@ -144,7 +149,7 @@ impl Trace {
                 Err(made_to_fail(&call).into())
             }
             Decision::FailAfter => {
-                let result = work.await;
+                let result = work().await;
                 self.write(&call, &format!("{}, failed after", describe(&result)));
                 result.and_then(|_| Err(made_to_fail(&call).into()))
             }
@@ -157,23 +162,9 @@ impl Trace {
         }
     }
 
-    fn write(&self, call: &Call, outcome: &str) {
-        let Call { number, port, op, what, payload } = call;
-        self.log().push(format!("{number} {port}.{op} {what} {payload:016x} -> {outcome}"));
-    }
-
-    /// For what can't fail.
-    fn note(&self, what: &str, answer: impl fmt::Display) {
+    fn note(&self, what: &'static str, answer: &dyn fmt::Display) {
         self.log().push(format!("- {what} -> {answer}"));
     }
-}
-
-/// A call before it has a number.
-struct Asked<'a> {
-    port: &'static str,
-    op: &'static str,
-    what: String,
-    payload: &'a (dyn fmt::Debug + Sync),
 }
 
 fn made_to_fail(call: &Call) -> Fault {

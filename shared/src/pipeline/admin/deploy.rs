@@ -30,7 +30,7 @@ pub struct Deployed {
 
 impl Admin {
     pub async fn deploy(&self, bundle: &Bundle) -> Result<Deployed, StageError> {
-        let loaded = self.systems.compile(bundle).await?;
+        let loaded = self.systems.load(bundle).await?;
         let hash = loaded.system.hash.clone();
         self.blobs.put_if_absent(&Bundle::blob_key(&hash), bundle.encode().into()).await?;
         let seen: Option<Stored<ConfigItem>> = ledger::read(self.ledger.as_ref(), &ledger::config_key()).await?;

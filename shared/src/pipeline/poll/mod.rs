@@ -168,7 +168,10 @@ impl Poll {
             writes.push(ledger::put(ledger::run_key(&next.id), &next, when));
         }
         self.ledger.transact(writes).await?;
-        Ok(Some(ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?))
+        // Read again for its revision. Whoever took over since has another fence, which is not ours to write under.
+        let taken = ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?;
+        let is_ours = taken.value.fence == next.fence && taken.value.state == RunState::Fetching;
+        Ok(is_ours.then_some(taken))
     }
 
     /// Prolongs the lease of a run that only waits for its pages to be applied, so that its missing messages

@@ -8,6 +8,7 @@ use crate::domain::{ConfigHash, Message, Raw, RawKey, RunId, SourceId};
 use crate::pipeline::error::StageError;
 use crate::pipeline::poll::WEBHOOK_CAUSE;
 use crate::pipeline::{changelog, ledger};
+use crate::ports::BlobError;
 use crate::ports::entities::Writer;
 use crate::ports::queue::{Outgoing, send_all};
 
@@ -18,10 +19,24 @@ impl Transform {
         source: &SourceId,
         key: &RawKey,
     ) -> Result<(), StageError> {
-        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        let Some(raw) = self.kept(key).await? else { return Ok(()) };
         let applied = self.change(source, key, &raw, None).await?;
         self.keep_rejects(&applied.rejects).await?;
         self.trigger_syncs(config, source, key, &raw).await
+    }
+
+    /// A raw object that a message names; `None` when it was let go. Raw is stored before anything names it, and
+    /// let go with its rejects once every version that can be read has it: a message that comes so late is about
+    /// nothing any more.
+    async fn kept(&self, key: &RawKey) -> Result<Option<Raw>, StageError> {
+        match self.blobs.get(&key.0).await {
+            Ok(bytes) => Ok(Some(Raw::decode(&bytes)?)),
+            Err(BlobError::Missing(_)) => {
+                tracing::info!(raw = %key, "a message came after its raw object was let go");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Logs a change, then applies it to whatever is active now. While a switch has the gates closed this
@@ -54,7 +69,7 @@ impl Transform {
     /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it
     /// left before.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
-        let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
+        let Some(raw) = self.kept(key).await? else { return Ok(()) };
         let applied = self.apply_live(source, key, &raw, None).await?;
         let old =
             ledger::read_all::<serde_json::Value>(self.ledger.as_ref(), ledger::REJECT, &format!("{key}#")).await?;

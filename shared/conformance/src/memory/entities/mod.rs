@@ -10,7 +10,7 @@ mod generation;
 mod query;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
 use teal::domain::{Fence, GenerationId, Key, RecordChange, Row, RowHash};
@@ -19,9 +19,13 @@ use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 
 use self::generation::Generation;
 use super::lock;
+use super::observer::{Observer, Told};
 
 #[derive(Debug, Default)]
-pub struct MemoryEntities(Mutex<State>);
+pub struct MemoryEntities {
+    state: Mutex<State>,
+    told: Told,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,28 +33,37 @@ struct State {
 }
 
 impl State {
-    /// A generation that can be read: there, and not half dropped.
-    fn whole(&self, id: &GenerationId) -> Result<&Generation, EntitiesError> {
-        self.generations.get(id).filter(|g| !g.dropping).ok_or_else(|| EntitiesError::NoGeneration(id.clone()))
+    fn merge(
+        &mut self,
+        id: &GenerationId,
+        writer: Writer,
+        slot: &str,
+        changes: &[RecordChange],
+    ) -> Result<Merged, EntitiesError> {
+        let generation = self.whole(id)?;
+        match writer {
+            Writer::Live if generation.gate != Gate::Open => return Err(EntitiesError::GateClosed(id.clone())),
+            Writer::Build(fence) if generation.gate == Gate::Open || fence < generation.fence => {
+                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
+            }
+            Writer::Live | Writer::Build(_) => {}
+        }
+        // Taken out, so that the base can be read while this one is written.
+        let mut generation = self.generations.remove(id).expect("it was found a moment ago, under the same lock");
+        let base = generation.base().and_then(|base| self.whole(base).ok());
+        let merged = generation.merge(base, slot, changes);
+        self.generations.insert(id.clone(), generation);
+        Ok(merged)
     }
-}
 
-#[async_trait]
-impl EntityAdmin for MemoryEntities {
-    async fn create(&self, spec: GenerationSpec) -> Result<(), EntitiesError> {
-        lock(&self.0).generations.entry(spec.id.clone()).or_insert_with(|| Generation::new(spec));
-        Ok(())
-    }
-
-    async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
-        let mut state = lock(&self.0);
+    fn set_gates(&mut self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
         for id in ids {
-            if state.whole(id)?.fence > fence {
+            if self.whole(id)?.fence > fence {
                 return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
             }
         }
         for id in ids {
-            if let Some(generation) = state.generations.get_mut(id) {
+            if let Some(generation) = self.generations.get_mut(id) {
                 generation.gate = gate;
                 generation.fence = fence;
             }
@@ -58,8 +71,37 @@ impl EntityAdmin for MemoryEntities {
         Ok(())
     }
 
+    /// A generation that can be read: there, and not half dropped.
+    fn whole(&self, id: &GenerationId) -> Result<&Generation, EntitiesError> {
+        self.generations.get(id).filter(|g| !g.dropping).ok_or_else(|| EntitiesError::NoGeneration(id.clone()))
+    }
+}
+
+impl MemoryEntities {
+    /// Tells the observer of every change from now on, for as long as somebody else keeps it.
+    pub fn observe(&self, observer: &Weak<dyn Observer>) {
+        self.told.set(observer.clone());
+    }
+}
+
+#[async_trait]
+impl EntityAdmin for MemoryEntities {
+    async fn create(&self, spec: GenerationSpec) -> Result<(), EntitiesError> {
+        let made = spec.clone();
+        lock(&self.state).generations.entry(spec.id.clone()).or_insert_with(|| Generation::new(spec));
+        self.told.tell(|observer| observer.created(&made));
+        Ok(())
+    }
+
+    async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
+        lock(&self.state).set_gates(ids, gate, fence)?;
+        self.told.tell(|observer| observer.gated(ids, gate, fence));
+        Ok(())
+    }
+
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
-        let mut state = lock(&self.0);
+        self.told.tell(|observer| observer.dropped(id));
+        let mut state = lock(&self.state);
         let Some(generation) = state.generations.get_mut(id) else { return Ok(Dropped::Gone) };
         generation.dropping = true;
         if generation.forget_rows(limit) {
@@ -70,7 +112,7 @@ impl EntityAdmin for MemoryEntities {
     }
 
     async fn generations(&self) -> Result<Vec<GenerationId>, EntitiesError> {
-        Ok(lock(&self.0).generations.keys().cloned().collect())
+        Ok(lock(&self.state).generations.keys().cloned().collect())
     }
 }
 
@@ -83,20 +125,8 @@ impl EntityWriter for MemoryEntities {
         slot: &str,
         changes: &[RecordChange],
     ) -> Result<Merged, EntitiesError> {
-        let mut state = lock(&self.0);
-        let generation = state.whole(id)?;
-        match writer {
-            Writer::Live if generation.gate != Gate::Open => return Err(EntitiesError::GateClosed(id.clone())),
-            Writer::Build(fence) if generation.gate == Gate::Open || fence < generation.fence => {
-                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
-            }
-            Writer::Live | Writer::Build(_) => {}
-        }
-        // Taken out, so that the base can be read while this one is written.
-        let mut generation = state.generations.remove(id).expect("it was found a moment ago, under the same lock");
-        let base = generation.base().and_then(|base| state.whole(base).ok());
-        let merged = generation.merge(base, slot, changes);
-        state.generations.insert(id.clone(), generation);
+        let merged = lock(&self.state).merge(id, writer, slot, changes)?;
+        self.told.tell(|observer| observer.merged(id, writer, slot, changes));
         Ok(merged)
     }
 }
@@ -104,15 +134,15 @@ impl EntityWriter for MemoryEntities {
 #[async_trait]
 impl EntityReader for MemoryEntities {
     async fn head(&self, id: &GenerationId) -> Result<Head, EntitiesError> {
-        Ok(lock(&self.0).whole(id)?.head())
+        Ok(lock(&self.state).whole(id)?.head())
     }
 
     async fn get(&self, id: &GenerationId, key: &Key) -> Result<Option<Row>, EntitiesError> {
-        Ok(lock(&self.0).whole(id)?.visible_row(key).cloned())
+        Ok(lock(&self.state).whole(id)?.visible_row(key).cloned())
     }
 
     async fn list(&self, id: &GenerationId, query: &ListQuery) -> Result<Vec<Row>, EntitiesError> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let generation = state.whole(id)?;
         let filters = query::compile(id, generation.schema(), &query.filters)?;
         Ok(generation
@@ -129,7 +159,7 @@ impl EntityReader for MemoryEntities {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, RowHash)>, EntitiesError> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let rows = state.whole(id)?.visible_after(after).take(limit);
         Ok(rows.map(|row| (row.key.clone(), row.hash())).collect())
     }
@@ -142,7 +172,7 @@ impl EntityReader for MemoryEntities {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Dangling, EntitiesError> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let (generation, target) = (state.whole(id)?, state.whole(to)?);
         let position = query::position(id, generation.schema(), field)?;
         let mut slice = Dangling::default();

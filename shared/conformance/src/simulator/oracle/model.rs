@@ -1,0 +1,118 @@
+//! What rows should be, worked out from raw objects alone: the simulated system's mapping and the rules of
+//! order, written down a second time and as plainly as possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde_json::{Map, Value as Json, json};
+use teal::pipeline::normalize::record_hash;
+
+use super::super::system::Mapping;
+
+/// How new a state is.
+type Order = (Option<i64>, i64, u64);
+
+/// What the raw objects say of one entity.
+#[derive(Default)]
+pub struct Model {
+    /// By the row's key: the newest state that any record made of it, whose it is, and how it reads.
+    rows: BTreeMap<i64, (Order, i64, Json)>,
+    /// By record: the newest state that came through whole.
+    listed: BTreeMap<i64, Order>,
+    /// By record: the newest deletes, with and without the provider's word.
+    deleted: BTreeMap<i64, (Option<i64>, i64)>,
+    deleted_at: BTreeMap<i64, i64>,
+    /// Raw objects that hold a row which can't be mapped.
+    pub rejects: BTreeSet<String>,
+}
+
+impl Model {
+    /// Takes in one raw object.
+    pub fn take(&mut self, key: &str, raw: &Bytes, entity: &str, mapping: Mapping, floor: i64) {
+        let end = raw.iter().position(|byte| *byte == b'\n').expect("a raw object has a head");
+        let head: Json = serde_json::from_slice(&raw[..end]).expect("a head is JSON");
+        let Ok(body) = serde_json::from_slice::<Json>(&raw[end + 1..]) else { return };
+        let stated = head["stated"].as_i64().expect("a head says when");
+        if head["from"]["kind"] == "page" {
+            for record in body["data"].as_array().into_iter().flatten() {
+                self.record(key, record, stated, entity, mapping, floor);
+            }
+            return;
+        }
+        match body["event"].as_str() {
+            Some("changed") => self.record(key, &body["data"], stated, entity, mapping, floor),
+            Some("gone") => {
+                let id = body["data"]["id"].as_i64().expect("a delete names a record");
+                if matches!(entity, "things" | "parts") {
+                    let word = (body["data"]["updated"].as_i64(), stated);
+                    let known = self.deleted.entry(id).or_insert(word);
+                    *known = word.max(*known);
+                } else {
+                    let known = self.deleted_at.entry(id).or_insert(stated);
+                    *known = stated.max(*known);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, key: &str, record: &Json, stated: i64, entity: &str, mapping: Mapping, floor: i64) {
+        let owner = record["id"].as_i64().expect("a record has a key");
+        let provider = match entity {
+            "things" | "parts" => record["updated"].as_i64(),
+            "groups" => record["rev"].as_i64(),
+            _ => None,
+        };
+        let order = (provider, stated, record_hash(record));
+        let mut rows = Vec::new();
+        let mut whole = true;
+        if entity == "parts" {
+            for part in record["parts"].as_array().into_iter().flatten() {
+                rows.push(json!({ "id": part["id"], "thing": owner, "rev": record["rev"] }));
+            }
+        } else if entity == "tags" {
+            rows.push(json!({ "id": owner, "rev": record["rev"] }));
+        } else {
+            match record[mapping.name_path()].as_str().filter(|name| name.chars().count() <= mapping.longest()) {
+                Some(name) => {
+                    let mut row = json!({ "id": owner, "name": name, "rev": record["rev"] });
+                    if entity == "things" {
+                        row["group"] = record["group"].clone();
+                    }
+                    rows.push(row);
+                }
+                None => whole = false,
+            }
+        }
+        if !whole {
+            self.rejects.insert(key.to_owned());
+        }
+        if stated < floor {
+            return;
+        }
+        for row in rows {
+            let id = row["id"].as_i64().expect("a row has a key");
+            match self.rows.get(&id) {
+                Some((there, by, _)) if (there, by) >= (&order, &owner) => {}
+                _ => {
+                    self.rows.insert(id, (order, owner, row));
+                }
+            }
+        }
+        if whole {
+            let known = self.listed.entry(owner).or_insert(order);
+            *known = order.max(*known);
+        }
+    }
+
+    /// The rows that show, by key.
+    pub fn visible(&self) -> BTreeMap<i64, Map<String, Json>> {
+        let shows = |order: &Order, owner: &i64| {
+            self.listed.get(owner).is_none_or(|listed| listed <= order)
+                && self.deleted.get(owner).is_none_or(|gone| *gone <= (order.0, order.1))
+                && self.deleted_at.get(owner).is_none_or(|gone| *gone <= order.1)
+        };
+        let rows = self.rows.iter().filter(|(_, (order, owner, _))| shows(order, owner));
+        rows.map(|(id, (_, _, row))| (*id, row.as_object().expect("rows are objects").clone())).collect()
+    }
+}

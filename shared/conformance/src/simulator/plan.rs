@@ -1,0 +1,133 @@
+//! What happens in a simulation, apart from faults: who does what, when.
+//!
+//! Owns drawing a plan from a seed, and narrowing one down. Always holds: leaving actions out changes nothing
+//! of the others.
+
+use std::time::Duration;
+
+use teal::domain::Mode;
+
+use super::faults::Kind;
+use super::system::{Mapping, SOURCES, Shape};
+use crate::seed::Seed;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// A schedule fires.
+    Sync { source: usize, mode: Mode },
+    /// Records are born, edited or deleted at a source.
+    Birth { source: usize },
+    Edit { source: usize, count: usize },
+    Delete { source: usize },
+    /// A source tells that something happened, and not what.
+    Look { source: usize },
+    /// People.
+    Deploy { mapping: Mapping },
+    Rebuild { switch: bool, force: bool },
+    Rollback { as_was: bool },
+    SwitchToReady { force: bool },
+    DropReady,
+    ReplayRejects,
+    /// A reader lists an entity.
+    Read { entity: usize, limit: usize, unhurried: bool },
+    Upkeep,
+    /// A process ends and another begins.
+    Restart { process: usize },
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub shape: Shape,
+    /// Records a source has at the start.
+    pub records: usize,
+    /// Whether source a rounds its times to minutes.
+    pub rounds: bool,
+    pub actions: Vec<(Duration, Action)>,
+    pub without: Vec<Kind>,
+    /// No fault happens after so many.
+    pub most_faults: u64,
+}
+
+/// How big a world is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub records: usize,
+    /// Runs that are asked for, a source.
+    pub runs: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { records: 20, runs: 5 }
+    }
+}
+
+pub const ENTITIES: [&str; 5] = ["things", "parts", "groups", "notes", "tags"];
+
+impl Plan {
+    #[must_use]
+    pub fn new(seed: u64, size: Size) -> Self {
+        let mut dice = Seed(seed).branch();
+        let shape = Shape { page: size.records.div_ceil(2 + dice.below(3)), per_second: [5, 20][dice.below(2)] };
+        let rounds = dice.once_in(3);
+        // A lively hour or a long day: in the one everything overlaps, in the other leases and graces run out.
+        let minutes = [10, 60, 300][dice.below(3)];
+        let mut actions = Vec::new();
+        let mut at = |dice: &mut Seed, action: Action| {
+            let millis = dice.number() % (minutes * 60_000);
+            actions.push((Duration::from_millis(millis), action));
+        };
+        for source in 0..SOURCES.len() {
+            for _ in 0..size.runs {
+                let mode = if source != 2 && dice.once_in(2) { Mode::Incremental } else { Mode::Full };
+                at(&mut dice, Action::Sync { source, mode });
+            }
+            for _ in 0..4 + dice.below(5) {
+                let count = 1 + dice.below(3);
+                at(&mut dice, Action::Edit { source, count });
+            }
+            for _ in 0..1 + dice.below(3) {
+                at(&mut dice, Action::Birth { source });
+                at(&mut dice, Action::Delete { source });
+            }
+            if dice.once_in(4) {
+                at(&mut dice, Action::Look { source });
+            }
+        }
+        for _ in 0..3 + dice.below(6) {
+            let (entity, limit) = (dice.below(ENTITIES.len()), 3 + dice.below(8));
+            let unhurried = dice.once_in(2);
+            at(&mut dice, Action::Read { entity, limit, unhurried });
+        }
+        for _ in 0..3 + dice.below(4) {
+            at(&mut dice, Action::Upkeep);
+        }
+        let rare: [(u32, fn(&mut Seed) -> Action); 7] = [
+            (2, |dice| Action::Deploy { mapping: Mapping::ALL[dice.below(Mapping::ALL.len())] }),
+            (2, |dice| Action::Rebuild { switch: !dice.once_in(3), force: dice.once_in(3) }),
+            (2, |dice| Action::Rollback { as_was: dice.once_in(4) }),
+            (3, |dice| Action::SwitchToReady { force: dice.once_in(2) }),
+            (6, |_| Action::DropReady),
+            (4, |_| Action::ReplayRejects),
+            (3, |dice| Action::Restart { process: dice.below(super::PROCESSES) }),
+        ];
+        for (once_in, make) in rare {
+            for _ in 0..3 {
+                if dice.once_in(once_in) {
+                    let action = make(&mut dice);
+                    at(&mut dice, action);
+                }
+            }
+        }
+        actions.sort_by_key(|(at, _)| *at);
+        Self { seed, shape, records: size.records, rounds, actions, without: Vec::new(), most_faults: u64::MAX }
+    }
+
+    /// Without the actions that are not at these positions.
+    #[must_use]
+    pub fn only(&self, keep: &[usize]) -> Self {
+        let actions = keep.iter().filter_map(|at| self.actions.get(*at).cloned()).collect();
+        Self { actions, ..self.clone() }
+    }
+}

@@ -1,0 +1,176 @@
+//! The system that is simulated: three sources, four entities, and a few mappings to change between.
+//!
+//! | source | lists by | carries | says what changed | webhooks |
+//! | --- | --- | --- | --- | --- |
+//! | a | cursor | a time, rounded to a minute in some seeds | yes | upserts, deletes with their time |
+//! | b | page numbers | a sequence | yes | only that something changed |
+//! | c | cursor | nothing: only when it was stated | no | upserts, deletes |
+
+use teal::config::Bundle;
+/// The sources by name, in the order of everything that is kept by source.
+pub const SOURCES: [&str; 3] = ["a", "b", "c"];
+pub const STREAM: &str = "items";
+/// How far back an incremental listing looks; commits are never later.
+pub const LOOKBACK_MS: i64 = 180_000;
+/// What must never be seen where somebody could read it.
+pub const API_KEY: &str = "simulated-api-key";
+pub const HOOK_SECRET: &str = "simulated-hook-secret";
+/// Largest part of the rows that the guard lets go.
+pub const MAX_SHRINK: f64 = 0.5;
+
+/// A way to map. Any two differ in what readers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mapping {
+    Plain,
+    /// Names come from another field.
+    Titles,
+    /// Names may be shorter only, so that some rows are rejected.
+    Strict,
+    /// One entity more.
+    More,
+}
+
+impl Mapping {
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Titles, Self::Strict, Self::More];
+
+    /// The path of a name in a record.
+    #[must_use]
+    pub fn name_path(self) -> &'static str {
+        if self == Self::Titles { "title" } else { "name" }
+    }
+
+    /// The longest name of a source's records that comes through.
+    #[must_use]
+    pub fn longest(self) -> usize {
+        if self == Self::Strict { 6 } else { 200 }
+    }
+}
+
+/// What differs from seed to seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// Records a page.
+    pub page: usize,
+    /// Requests a second that a source allows.
+    pub per_second: u32,
+}
+
+#[must_use]
+pub fn bundle(mapping: Mapping, shape: Shape) -> Bundle {
+    let more = if mapping == Mapping::More { MORE } else { "" };
+    let system = SYSTEM
+        .replace("NAME_PATH", mapping.name_path())
+        .replace("LONGEST", &mapping.longest().to_string())
+        .replace("PER_SECOND", &shape.per_second.to_string())
+        + more;
+    let size = shape.page.to_string();
+    let files = [
+        ("teal.yaml".to_owned(), system),
+        ("a.yaml".to_owned(), manifest("a", BY_CURSOR, SINCE, &size)),
+        ("b.yaml".to_owned(), manifest("b", BY_PAGE, SINCE, &size)),
+        ("c.yaml".to_owned(), manifest("c", BY_CURSOR, "", &size)),
+    ];
+    Bundle { files: files.into(), env: std::collections::BTreeMap::new() }
+}
+
+fn manifest(name: &str, pages: &str, since: &str, size: &str) -> String {
+    format!(
+        "type: json-http\nbase_url: \"{{base_url}}\"\nauth: {{ bearer: api_key }}\nstreams:\n  items:\n    path: \
+         /{name}/items\n    records: data\n    error: error\n{}{since}",
+        pages.replace("SIZE", size)
+    )
+}
+
+const BY_CURSOR: &str = "    pages: { style: cursor, param: cursor, next: next, size_param: size, size: SIZE }\n";
+const BY_PAGE: &str = "    pages: { style: page, param: page, first: 1, size_param: size, size: SIZE, total_pages: \
+                       meta.pages, total: meta.total }\n";
+const SINCE: &str = "    since: { param: since, cursor: updated, lookback: 180s }\n";
+
+const SYSTEM: &str = r#"
+system: simulated
+sources:
+  a:
+    connector: a.yaml
+    config: { base_url: "http://sources.example.com", api_key: "${secret:api-key}" }
+    limits: { per_second: PER_SECOND, attempts: 3, max_wait: 30m }
+    webhook:
+      verify: shared-secret
+      header: x-secret
+      secret: "${secret:hook}"
+      id: { header: x-id }
+      stated: { path: sent, format: unix-millis }
+      on:
+        - { when: '.event == "changed"', do: upsert, stream: items, record: data }
+        - { when: '.event == "gone"', do: delete, stream: items, key: data.id, order: { path: data.updated, type: timestamp, format: unix-millis } }
+        - { when: '.event == "look"', do: sync, mode: incremental }
+  b:
+    connector: b.yaml
+    config: { base_url: "http://sources.example.com", api_key: "${secret:api-key}" }
+    limits: { per_second: PER_SECOND, attempts: 3, max_wait: 30m }
+    webhook:
+      verify: shared-secret
+      header: x-secret
+      secret: "${secret:hook}"
+      id: { header: x-id }
+      on: [{ do: sync, mode: incremental }]
+  c:
+    connector: c.yaml
+    config: { base_url: "http://sources.example.com", api_key: "${secret:api-key}" }
+    limits: { per_second: PER_SECOND, attempts: 3, max_wait: 30m }
+    webhook:
+      verify: shared-secret
+      header: x-secret
+      secret: "${secret:hook}"
+      id: { header: x-id }
+      stated: { path: sent, format: unix-millis }
+      on:
+        - { when: '.event == "changed"', do: upsert, stream: items, record: data }
+        - { when: '.event == "gone"', do: delete, stream: items, key: data.id }
+        - { when: '.event == "look"', do: sync, mode: full }
+versions: { keep: 2, raw: 3, grace: 2m }
+guard: { max_shrink: 50%, max_rejected: 40% }
+entities:
+  things:
+    from: a.items
+    key: id
+    order: { path: updated, type: timestamp, format: unix-millis }
+    fields:
+      id: { type: integer, required: true }
+      name: { path: NAME_PATH, type: string, required: true, max_length: LONGEST }
+      rev: { type: integer, required: true }
+      group: { type: integer }
+    relations: { group: groups }
+  parts:
+    from: a.items
+    each: parts[]
+    key: id
+    order: { path: updated, type: timestamp, format: unix-millis }
+    fields:
+      id: { type: integer, required: true }
+      thing: { path: $.id, type: integer, required: true }
+      rev: { path: $.rev, type: integer, required: true }
+    relations: { thing: things }
+  groups:
+    from: b.items
+    key: id
+    order: { path: rev, type: sequence }
+    fields:
+      id: { type: integer, required: true }
+      name: { path: NAME_PATH, type: string, required: true, max_length: LONGEST }
+      rev: { type: integer, required: true }
+  notes:
+    from: c.items
+    key: id
+    fields:
+      id: { type: integer, required: true }
+      name: { path: NAME_PATH, type: string, required: true, max_length: LONGEST }
+      rev: { type: integer, required: true }
+"#;
+
+const MORE: &str = r"  tags:
+    from: c.items
+    key: id
+    fields:
+      id: { type: integer, required: true }
+      rev: { type: integer, required: true }
+";
