@@ -84,6 +84,10 @@ impl Session {
         // Before anything is made on disk, and with every problem shown as the compiler would.
         teal::config::load(&bundle).with_context(|| format!("'{}' is wrong", place.file.display()))?;
         let session = Self::open(place)?;
+        if let Some(local) = &session.local {
+            // We have the data to ourselves: whoever moved the pointer when the last process died is gone.
+            local.switch.repair_alone().await?;
+        }
         session.client.post(&["deploy"], &json!({ "bundle": bundle })).await?;
         Ok(session)
     }

@@ -85,6 +85,7 @@ impl Stages {
                 blobs: blobs.clone(),
                 queue: queue.clone(),
                 systems: systems.clone(),
+                switch: switch.clone(),
                 clock: clock.clone(),
             }),
             upkeep: Arc::new(Upkeep {

@@ -100,6 +100,7 @@ impl Bench {
             blobs: world.blobs.clone(),
             queue: world.queue.clone(),
             systems: systems.clone(),
+            switch: switch.clone(),
             clock: world.clock.clone(),
         });
         let transform = Transform {

@@ -193,6 +193,7 @@ impl Local {
                 blobs: at("admin").blobs(&blob_writer),
                 queue: at("admin").queue(&sender),
                 systems: systems.clone(),
+                switch: switch.clone(),
                 clock: clock.clone(),
             }),
             upkeep: Arc::new(Upkeep {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{EntityName, RunId, SourceId, StreamName};
+use super::names::{ConfigHash, EntityName, RunId, SourceId, StreamName};
 use super::raw::RawKey;
 use super::time::Millis;
 
@@ -20,6 +20,8 @@ pub struct Reject {
     pub record: u32,
     pub reason: RejectReason,
     pub raw: RawKey,
+    /// Whose mapping rejected it.
+    pub config: ConfigHash,
     pub run: Option<RunId>,
     pub at: Millis,
 }

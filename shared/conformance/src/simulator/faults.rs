@@ -39,9 +39,9 @@ kinds! {
     /// An invocation is silent for longer than any lease lasts, and then goes on as if nothing had happened.
     Stall "stall" once in 900,
     /// A call fails and nothing happened.
-    FailBefore "fail-before" once in 90,
+    FailBefore "fail-before" once in 150,
     /// A call took effect, and its answer is lost.
-    FailAfter "fail-after" once in 90,
+    FailAfter "fail-after" once in 150,
     /// A call is made twice, because its sender did not hear the first answer.
     Repeat "repeat" once in 60,
     /// One port is throttled for a while, for everybody.
@@ -117,6 +117,8 @@ pub struct Faults {
     /// Faults stop when so many have struck.
     most: u64,
     struck: AtomicU64,
+    /// Calls that failed because of an outage that was counted once.
+    also: AtomicU64,
     off: AtomicBool,
 }
 
@@ -143,7 +145,7 @@ impl Faults {
             let once_in = if without.contains(&kind) { 0 } else { rate };
             Die { seed: Mutex::new(own), once_in, count: AtomicU64::new(0) }
         });
-        Self { dice: dice.into(), most, struck: AtomicU64::new(0), off: AtomicBool::new(false) }
+        Self { dice: dice.into(), most, struck: AtomicU64::new(0), also: AtomicU64::new(0), off: AtomicBool::new(false) }
     }
 
     /// Whether this fault happens now. Counted if it does.
@@ -183,6 +185,17 @@ impl Faults {
     #[must_use]
     pub fn struck(&self) -> u64 {
         self.struck.load(Ordering::Relaxed).min(self.most)
+    }
+
+    /// One more call failed because of a fault that lasts.
+    pub fn struck_again(&self) {
+        self.also.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many things have gone wrong in all, each failed call counted.
+    #[must_use]
+    pub fn troubles(&self) -> u64 {
+        self.struck() + self.also.load(Ordering::Relaxed)
     }
 
     #[must_use]

@@ -26,8 +26,6 @@ use crate::watch::Tapped;
 
 /// How long one invocation works before it queues its own continuation.
 const CALL: Duration = Duration::from_secs(60);
-/// Attempts at a message before it is put aside.
-const MOST_RECEIVES: u32 = 30;
 
 pub struct Process {
     pub number: usize,
@@ -91,9 +89,8 @@ impl Process {
                 } else {
                     stores.queue.delete(received);
                 }
-            } else if received.receives >= MOST_RECEIVES {
-                stores.queue.bury(received);
             } else {
+                // Never put aside: whoever would be is tried until everything should have drained, and is seen then.
                 stores.queue.release(received, Duration::from_secs(1 << received.receives.saturating_sub(1).min(6)));
             }
         }

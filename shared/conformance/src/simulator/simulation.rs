@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use serde_json::json;
-use teal::domain::{Message, Millis, Mode, QueueName, RunState, SourceId};
+use teal::domain::{Message, Millis, Mode, QueueName, Run, RunState, SourceId};
 use teal::pipeline::ledger;
 use teal::pipeline::poll::{Asked, Started};
 use teal::ports::queue::{Outgoing, QueueSender};
@@ -99,7 +99,7 @@ impl Simulation {
         stores.secrets.set("hook", HOOK_SECRET);
         let sources = Arc::new(Mutex::new(Sources::new(plan.rounds, plan.records, START, seed.branch())));
         let clocks = [Kind::ClockSkew, Kind::ClockStep];
-        let struck = faults.clone();
+        let faults_so_far = faults.clone();
         let oracle = Arc::new(Oracle::new(Watched {
             time: time.clone(),
             ledger: stores.ledger.clone(),
@@ -110,7 +110,7 @@ impl Simulation {
             shape: plan.shape,
             mappings: configurations.mappings.clone(),
             true_clocks: !faults.kinds().iter().any(|kind| clocks.contains(kind)),
-            struck: Box::new(move || struck.struck()),
+            troubles: Box::new(move || faults_so_far.troubles()),
         }));
         let observer: Arc<dyn Observer> = oracle.clone();
         let observer: Weak<dyn Observer> = Arc::downgrade(&observer);
@@ -195,7 +195,7 @@ impl Simulation {
                 until = self.world.time.now().plus(DRAINS_IN);
             } else if self.world.time.now() > until {
                 let waits = self.world.stores.queue.bodies();
-                let runs = self.unfinished();
+                let runs: Vec<String> = self.unfinished().iter().map(|run| format!("{} {:?}", run.id, run.state)).collect();
                 return self.world.oracle.violated(Promise::P12, || {
                     format!("hours after the last fault, runs {runs:?} have not ended, and these wait: {waits:?}")
                 });
@@ -267,14 +267,18 @@ impl Simulation {
         self.world.oracle.is_broken()
     }
 
-    fn unfinished(&self) -> Vec<String> {
-        let runs = ledger::read_all::<teal::domain::Run>(self.world.stores.ledger.as_ref(), ledger::RUN, "");
+    fn unfinished(&self) -> Vec<Run> {
+        let runs = ledger::read_all::<Run>(self.world.stores.ledger.as_ref(), ledger::RUN, "");
         let runs = runs.now_or_never().and_then(Result::ok).unwrap_or_default();
-        runs.into_iter().filter(|(_, run)| run.state != RunState::Ended).map(|(id, run)| format!("{id} {:?}", run.state)).collect()
+        runs.into_iter().map(|(_, run)| run).filter(|run| run.state != RunState::Ended).collect()
     }
 
     fn is_at_rest(&mut self) -> bool {
-        self.executor.next_due().is_none() && self.world.stores.queue.is_empty() && self.unfinished().is_empty()
+        self.executor.next_due().is_none()
+            && self.world.stores.queue.is_empty()
+            && self.unfinished().is_empty()
+            && self.world.oracle.nobody_moves()
+            && self.world.oracle.no_sync_waits()
     }
 
     fn only_errands(&self) -> bool {
@@ -395,9 +399,12 @@ impl Simulation {
                 sent.expect("the world's own queue takes everything");
             }
             Action::Birth { source } => {
-                let mut sources = lock(&world.sources);
-                if source != 1 || !sources.is_listed(source, now) {
-                    let shows = now.plus(lateness(&world));
+                // A birth that makes up for a deletion hides it from whoever lists by page number: no connector can
+                // see that records moved. So source b has births only between listings.
+                let by_number = source == 1;
+                if !by_number || !self.unfinished().iter().any(|run| run.sources.contains(&SourceId::new(SOURCES[1]))) {
+                    let mut sources = lock(&world.sources);
+                    let shows = if by_number { now } else { now.plus(lateness(&world)) };
                     let bad = world.strikes(Kind::BadRecord);
                     sources.birth(source, now, shows, bad, false);
                 }

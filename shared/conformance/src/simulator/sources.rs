@@ -115,11 +115,6 @@ impl Sources {
         (!ids.is_empty()).then(|| ids[self.seed.below(ids.len())])
     }
 
-    /// Whether somebody is in the middle of a listing.
-    pub fn is_listed(&self, index: usize, now: Millis) -> bool {
-        self.all[index].listed_at.is_some_and(|at| now.since(at) < Duration::from_secs(3600))
-    }
-
     fn fill(&mut self, index: usize, record: &mut Record, bad: bool) {
         match self.seed.below(8) {
             _ if bad => record.name = None,

@@ -172,7 +172,10 @@ impl SimWatch {
         }
         match world.outage(port) {
             Some(FaultKind::Full) if !writes => None,
-            Some(kind) => Some(Fault::new(kind, format!("{port} is not to be had at the moment"))),
+            Some(kind) => {
+                world.faults.struck_again();
+                Some(Fault::new(kind, format!("{port} is not to be had at the moment")))
+            }
             None => world.strikes(Kind::FailBefore).then(|| transient(port)),
         }
     }

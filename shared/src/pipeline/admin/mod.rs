@@ -20,6 +20,7 @@ pub use rejects::RejectFilter;
 
 use super::error::StageError;
 use super::ledger;
+use super::switch::Switch;
 use super::systems::Systems;
 use crate::domain::{EntityName, GenerationId, Manifest, VersionState};
 use crate::ports::{BlobWriter, Clock, EntitiesError, EntityAdmin, EntityReader, Ledger, QueueSender};
@@ -31,6 +32,7 @@ pub struct Admin {
     pub blobs: Arc<dyn BlobWriter>,
     pub queue: Arc<dyn QueueSender>,
     pub systems: Arc<Systems>,
+    pub switch: Arc<Switch>,
     pub clock: Arc<dyn Clock>,
 }
 

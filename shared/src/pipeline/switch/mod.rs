@@ -20,6 +20,7 @@
 mod catch_up;
 mod cut_over;
 mod drop;
+mod place;
 mod settle;
 mod verify;
 

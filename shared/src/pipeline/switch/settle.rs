@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::cut_over::Replay;
 use super::{Settling, Switch};
-use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, VersionState};
+use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
 use crate::pipeline::ledger::{self, NextSync, Stored, StreamProgress};
@@ -18,24 +18,24 @@ use crate::ports::{Precondition, Write};
 impl Switch {
     pub async fn settle(&self, id: &RunId, budget: &Budget) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
-        match (&run.value.state, run.value.pages) {
-            (RunState::Ended, _) => return self.pass_notes_on().await,
-            (RunState::Fetched | RunState::Settling, Some(pages))
-                if ledger::pages_done(self.ledger.as_ref(), id).await? >= pages => {}
+        if run.value.state == RunState::Ended {
+            return self.pass_notes_on().await;
+        }
+        if !self.is_sealed(&run.value).await? {
             // Whoever applies the last page sends this message again.
-            _ => return Ok(()),
+            return Ok(());
         }
         let Some(version) = run.value.builds else {
             self.end(run, None, Vec::new()).await?;
             return self.pass_notes_on().await;
         };
-        let target = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         if run.value.outcome.is_some() {
+            let target = self.manifest(version).await?;
             return self.drop_build(run, target, None).await;
         }
         let who = id.as_str();
         let fence = self.take_lease(who).await?;
-        let settled = self.settle_build(run, target, fence, budget).await;
+        let settled = self.settle_under(id, version, fence, budget).await;
         let moved = matches!(settled, Ok(Settled::Moved));
         self.give_lease_back(who, fence, moved).await?;
         match settled? {
@@ -44,6 +44,38 @@ impl Switch {
                 let message = Outgoing::now(Message::Settle { run: id.clone() });
                 Ok(send_all(self.queue.as_ref(), vec![message]).await?)
             }
+        }
+    }
+
+    /// Whether fetching is over and every page is applied.
+    async fn is_sealed(&self, run: &Run) -> Result<bool, StageError> {
+        Ok(match (&run.state, run.pages) {
+            (RunState::Fetched | RunState::Settling, Some(pages)) => {
+                ledger::pages_done(self.ledger.as_ref(), &run.id).await? >= pages
+            }
+            _ => false,
+        })
+    }
+
+    async fn manifest(&self, version: Version) -> Result<Manifest, StageError> {
+        ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))
+    }
+
+    /// Run and manifest are read under the lease: whoever had it before may have ended the one and moved to, and
+    /// away from, the other.
+    async fn settle_under(
+        &self,
+        id: &RunId,
+        version: Version,
+        fence: Fence,
+        budget: &Budget,
+    ) -> Result<Settled, StageError> {
+        match ledger::run(self.ledger.as_ref(), id).await? {
+            Some(run) if run.value.state != RunState::Ended => {
+                let target = self.manifest(version).await?;
+                self.settle_build(run, target, fence, budget).await
+            }
+            _ => Ok(Settled::Stays),
         }
     }
 

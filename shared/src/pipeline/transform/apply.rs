@@ -118,7 +118,7 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
     if let Some(reading) = readings.values().next_back() {
         applied.counts.records = record_counts(reading, &fates);
         if let Some(reason) = &reading.unreadable {
-            applied.rejects.push(reject(&job, &stream_of(job.raw), None, None, 0, reason.clone()));
+            applied.rejects.push(reject(&job, reading, (&stream_of(job.raw), None), None, 0, reason.clone()));
             applied.unreadable = Some(reason.message.clone());
         }
     }
@@ -170,7 +170,7 @@ fn changes_of(
     }
     for (index, key, reason) in rejects {
         if applied.rejects.len() < REJECTS_KEPT {
-            applied.rejects.push(reject(job, &entity.stream, Some(entity), key, index, reason));
+            applied.rejects.push(reject(job, reading, (&entity.stream, Some(entity)), key, index, reason));
         }
     }
     changes
@@ -270,8 +270,8 @@ fn stream_of(raw: &Raw) -> StreamName {
 
 fn reject(
     job: &Job<'_>,
-    stream: &StreamName,
-    entity: Option<&Entity>,
+    reading: &Reading,
+    (stream, entity): (&StreamName, Option<&Entity>),
     key: Option<String>,
     index: usize,
     reason: RejectReason,
@@ -284,6 +284,7 @@ fn reject(
         record: u32::try_from(index).unwrap_or(u32::MAX),
         reason,
         raw: job.key.clone(),
+        config: reading.loaded.system.hash.clone(),
         run: job.run.cloned(),
         at: job.now,
     }

@@ -1,16 +1,19 @@
 //! Changes: raw objects that are no part of a complete listing. Into the log first, then into the active
 //! generations, by order.
 
+use std::collections::BTreeSet;
+
 use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::config::Action;
-use crate::domain::{ConfigHash, Message, Raw, RawKey, RunId, SourceId};
+use crate::domain::{ConfigHash, GenerationId, Message, Raw, RawKey, Reject, RunId, SourceId, VersionState};
 use crate::pipeline::error::StageError;
 use crate::pipeline::poll::WEBHOOK_CAUSE;
 use crate::pipeline::{changelog, ledger};
-use crate::ports::BlobError;
 use crate::ports::entities::Writer;
+use crate::ports::ledger::Item;
 use crate::ports::queue::{Outgoing, send_all};
+use crate::ports::{BlobError, Precondition, Write};
 
 impl Transform {
     pub(super) async fn delivery(
@@ -66,21 +69,53 @@ impl Transform {
         apply(&self.systems, self.entities.as_ref(), job).await
     }
 
-    /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it
-    /// left before.
+    /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it left
+    /// before. What a version could not map that is not active now stays: it will be looked for when that is.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
         let Some(raw) = self.kept(key).await? else { return Ok(()) };
         let applied = self.apply_live(source, key, &raw, None).await?;
-        let old =
-            ledger::read_all::<serde_json::Value>(self.ledger.as_ref(), ledger::REJECT, &format!("{key}#")).await?;
-        for chunk in old.chunks(crate::ports::ledger::MAX_WRITES) {
-            let deletes = chunk.iter().map(|(sort, _)| crate::ports::Write::Delete {
-                key: crate::ports::ItemKey::new(ledger::REJECT, sort),
-                when: crate::ports::Precondition::None,
-            });
-            self.ledger.transact(deletes.collect()).await?;
+        let mut old: Vec<Item> = Vec::new();
+        loop {
+            let (prefix, after) = (format!("{key}#"), old.last().map(|item| item.key.sort.clone()));
+            let items = self.ledger.list(ledger::REJECT, &prefix, after.as_deref(), ledger::PAGE).await?;
+            let last = items.len() < ledger::PAGE;
+            old.extend(items);
+            if last {
+                break;
+            }
+        }
+        let others = self.mappings_of_others(source).await?;
+        for item in old {
+            let reject: Reject = ledger::understand(&item.key, item.value)?;
+            if others.contains(&reject.config) {
+                continue;
+            }
+            // Written again since it was read: it is somebody else's now.
+            let forget = Write::Delete { key: item.key, when: Precondition::Matches(item.revision) };
+            match self.ledger.transact(vec![forget]).await {
+                Err(error) if !ledger::was_refused(&error) => return Err(error.into()),
+                _ => {}
+            }
         }
         self.keep_rejects(&applied.rejects).await
+    }
+
+    /// The configurations that a source's generations follow which are not active now and may be.
+    async fn mappings_of_others(&self, source: &SourceId) -> Result<BTreeSet<ConfigHash>, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let active = self.mappings(source, pointer.generation_ids()).await?;
+        let mut others = BTreeSet::new();
+        for manifest in ledger::manifests(self.ledger.as_ref()).await? {
+            if matches!(manifest.state, VersionState::Building | VersionState::Ready | VersionState::Previous) {
+                others.extend(self.mappings(source, manifest.generation_ids()).await?);
+            }
+        }
+        Ok(&others - &active)
+    }
+
+    async fn mappings(&self, source: &SourceId, ids: Vec<GenerationId>) -> Result<BTreeSet<ConfigHash>, StageError> {
+        let generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        Ok(generations.into_iter().filter(|g| g.source == *source).map(|g| g.config).collect())
     }
 
     /// Asks for the syncs that the delivery's rules want. Asking twice is asking once: whoever comes while

@@ -5,6 +5,7 @@
 //! generations began from, and every change-log entry since. Runs are kept as history, without their pages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Upkeep;
 use crate::config::Versions;
@@ -21,6 +22,8 @@ use crate::ports::{BlobError, Precondition};
 
 /// Rows deleted at once, so that nobody waits long for the store.
 const SLICE: usize = 2000;
+/// No deployment takes so long.
+const DEPLOYMENT: Duration = Duration::from_secs(3600);
 /// Runs kept as history.
 const RUNS: usize = 500;
 
@@ -90,6 +93,10 @@ impl Upkeep {
                     VersionState::Retired
                 }
                 VersionState::Ready if is_overtaken(manifest, active, &ready) => VersionState::Dropped,
+                // A deployment that died before it moved the pointer: builds have a run.
+                VersionState::Building if manifest.run.is_none() && manifest.created.plus(DEPLOYMENT) < now => {
+                    VersionState::Dropped
+                }
                 _ => continue,
             };
             let key = ledger::version_key(manifest.version);

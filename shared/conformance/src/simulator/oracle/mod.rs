@@ -25,7 +25,7 @@ use futures::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use teal::domain::{
-    ConfigHash, EntityName, Fence, Generation, GenerationId, Message, Millis, Pointer, RecordChange, Run, RunId, SourceId, Version,
+    ConfigHash, Fence, Generation, GenerationId, Message, Millis, Pointer, RecordChange, Run, RunId, SourceId, Version,
 };
 use teal::pipeline::lease::Lease;
 use teal::pipeline::ledger;
@@ -105,7 +105,7 @@ pub struct Oracle {
     mappings: Arc<BTreeMap<ConfigHash, Mapping>>,
     /// Whether the clocks of this simulation are all right, so that times can be compared.
     true_clocks: bool,
-    struck: Box<dyn Fn() -> u64 + Send + Sync>,
+    troubles: Box<dyn Fn() -> u64 + Send + Sync>,
     state: Mutex<State>,
     found: Mutex<Option<Violation>>,
 }
@@ -116,8 +116,8 @@ struct State {
     pointers: Vec<(Millis, Pointer)>,
     generations: BTreeMap<GenerationId, GenerationSeen>,
     runs: BTreeMap<RunId, RunSeen>,
-    /// Raw objects that were merged as live changes into any generation of an entity, and when first.
-    live: BTreeMap<EntityName, BTreeMap<String, Millis>>,
+    /// Raw objects that were merged as live changes into any generation, and when first.
+    live: BTreeMap<String, Millis>,
     /// Raw objects as they were stored, also those that are deleted since.
     raw: BTreeMap<String, Bytes>,
     /// Raw objects that change a source outside a listing: what was accepted, and pages of incremental runs.
@@ -162,12 +162,12 @@ pub struct Watched {
     pub shape: Shape,
     pub mappings: Arc<BTreeMap<ConfigHash, Mapping>>,
     pub true_clocks: bool,
-    pub struck: Box<dyn Fn() -> u64 + Send + Sync>,
+    pub troubles: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Oracle {
     pub fn new(watched: Watched) -> Self {
-        let Watched { time, ledger, entities, blobs, queue, sources, shape, mappings, true_clocks, struck } = watched;
+        let Watched { time, ledger, entities, blobs, queue, sources, shape, mappings, true_clocks, troubles } = watched;
         Self {
             time,
             ledger,
@@ -178,7 +178,7 @@ impl Oracle {
             shape,
             mappings,
             true_clocks,
-            struck,
+            troubles,
             state: Mutex::default(),
             found: Mutex::default(),
         }
@@ -252,7 +252,8 @@ impl Oracle {
             requests.pop_front();
         }
         requests.push_back(now);
-        let (count, most) = (requests.len(), self.shape.per_second as usize);
+        // Permits are spaced by clocks: one that is put forward lets one request go early.
+        let (count, most) = (requests.len(), self.shape.per_second as usize + usize::from(!self.true_clocks));
         self.expect(count <= most, Promise::P9, || {
             format!("source {} is sent {count} requests within a second; {most} are allowed", SOURCES[source])
         });
@@ -262,9 +263,9 @@ impl Oracle {
     pub fn served(&self, source: usize, url: &str, records: &[Record], lied: bool) {
         let key = ledger::lease_key(&SourceId::new(SOURCES[source]));
         let Some(lease) = self.item::<Lease>(&key) else { return };
-        let struck = (self.struck)();
+        let troubles = (self.troubles)();
         let mut state = self.state();
-        let run = state.runs.entry(RunId::new(&lease.holder)).or_insert_with(|| RunSeen::new(self.time.now(), struck));
+        let run = state.runs.entry(RunId::new(&lease.holder)).or_insert_with(|| RunSeen::new(self.time.now(), troubles));
         *run.pages.entry(url.to_owned()).or_default() += 1;
         run.lied |= lied;
         run.records += records.len();
@@ -344,7 +345,7 @@ impl Observer for Oracle {
             }
         }
         if writer == Writer::Live {
-            state.live.entry(id.entity.clone()).or_default().entry(slot.to_owned()).or_insert(now);
+            state.live.entry(slot.to_owned()).or_insert(now);
         }
     }
 

@@ -129,9 +129,10 @@ impl Oracle {
     fn nothing_is_left_out(&self, state: &State, id: &GenerationId, generation: &Generation) {
         let Some(seen) = state.generations.get(id).filter(|seen| !seen.gap) else { return };
         let since = Self::may_lack_since(state, id, generation);
-        let entity = &id.entity;
-        for (raw, live) in state.live.get(entity).into_iter().flatten() {
-            if *live > since && state.changes.contains_key(raw) && !seen.merged.contains(raw) {
+        let source = source_of(id.entity.as_str());
+        for (raw, live) in &state.live {
+            let is_change = state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
+            if *live > since && is_change && !seen.merged.contains(raw) {
                 return self.violated(Promise::P4, || format!("{id} is shown without {raw}, which readers had seen"));
             }
         }

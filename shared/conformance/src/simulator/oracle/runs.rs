@@ -20,14 +20,14 @@ pub(super) struct RunSeen {
     /// The source listed less than it had, and called it all.
     pub lied: bool,
     pub records: usize,
-    /// Faults that had struck when it began.
-    struck: u64,
+    /// What had gone wrong when it began.
+    troubles: u64,
     /// Slots that its streams had filled.
     slots: BTreeMap<String, u64>,
 }
 
 impl RunSeen {
-    pub fn new(created: Millis, struck: u64) -> Self {
+    pub fn new(created: Millis, troubles: u64) -> Self {
         Self {
             created,
             fetched: None,
@@ -35,7 +35,7 @@ impl RunSeen {
             pages: BTreeMap::new(),
             lied: false,
             records: 0,
-            struck,
+            troubles,
             slots: BTreeMap::new(),
         }
     }
@@ -44,10 +44,10 @@ impl RunSeen {
 impl Oracle {
     pub(super) fn run_written(&self, run: &Run) {
         let now = self.time.now();
-        let struck = (self.struck)();
+        let troubles = (self.troubles)();
         {
             let mut state = self.state();
-            let seen = state.runs.entry(run.id.clone()).or_insert_with(|| RunSeen::new(now, struck));
+            let seen = state.runs.entry(run.id.clone()).or_insert_with(|| RunSeen::new(now, troubles));
             if !matches!(run.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
                 seen.fetched = seen.fetched.or(Some(now));
             }
@@ -58,7 +58,7 @@ impl Oracle {
             }
         }
         if run.state == RunState::Ended {
-            self.run_ended(run, struck);
+            self.run_ended(run, troubles);
         }
     }
 
@@ -96,7 +96,7 @@ impl Oracle {
         self.state().changes.entry(raw.0.clone()).or_insert(change);
     }
 
-    fn run_ended(&self, run: &Run, struck: u64) {
+    fn run_ended(&self, run: &Run, troubles: u64) {
         let id = &run.id;
         let counts: Counts = super::at_once(ledger::counts(self.ledger.as_ref(), id)).expect("counts can be read");
         self.expect(counts.add_up(), Promise::P7, || format!("the counts of run {id} do not add up: {counts:?}"));
@@ -130,7 +130,7 @@ impl Oracle {
             });
             self.was_complete(run, pages);
         }
-        self.asked_no_page_too_often(run, struck);
+        self.asked_no_page_too_often(run, troubles);
     }
 
     /// What calls itself complete listed every stream to its end, and readers have what the source had.
@@ -202,13 +202,13 @@ impl Oracle {
     }
 
     /// P8: a page is asked for again only when something went wrong.
-    fn asked_no_page_too_often(&self, run: &Run, struck: u64) {
+    fn asked_no_page_too_often(&self, run: &Run, troubles: u64) {
         let state = self.state();
         let Some(seen) = state.runs.get(&run.id) else { return };
         let again: u64 = seen.pages.values().map(|times| u64::from(*times) - 1).sum();
         // Listings by number read pages again that records were deleted from.
         let by_number = run.sources.contains(&SourceId::new(SOURCES[1]));
-        let trouble = struck - seen.struck;
+        let trouble = troubles - seen.troubles;
         self.expect(again <= trouble || by_number, Promise::P8, || {
             format!("run {} fetched {again} pages again, and only {trouble} things went wrong", run.id)
         });
