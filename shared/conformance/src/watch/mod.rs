@@ -34,6 +34,8 @@ pub struct Asked<'a> {
 pub enum What<'a> {
     Nothing,
     Text(&'a str),
+    /// Method and address of a request.
+    Request(&'a str, &'a str),
     Item(&'a ItemKey),
     /// A ledger listing: part and prefix.
     Items(&'a str, &'a str),
@@ -53,6 +55,7 @@ impl fmt::Display for What<'_> {
         match self {
             Self::Nothing => f.write_str("-"),
             Self::Text(text) => f.write_str(text),
+            Self::Request(method, address) => write!(f, "{method} {address}"),
             Self::Item(key) => write!(f, "{}/{}", key.part, key.sort),
             Self::Items(part, prefix) => write!(f, "{part}/{prefix}"),
             Self::Writes(writes) => {

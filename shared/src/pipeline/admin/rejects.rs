@@ -1,7 +1,9 @@
 //! Looking at rejects and sending their raw through the pipeline again.
 
+use std::collections::BTreeSet;
+
 use super::Admin;
-use crate::domain::{Message, Reject};
+use crate::domain::{ConfigHash, Message, Reject, SourceId, VersionState};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
 use crate::ports::queue::{Outgoing, send_all};
@@ -29,8 +31,12 @@ impl RejectFilter {
 }
 
 impl Admin {
-    /// At most `limit` rejects with their ids, in the order of their raw.
+    /// At most `limit` rejects with their ids, in the order of their raw. Who names none of them gets those that
+    /// matter: of what readers see, and of what may become that; a version that was left keeps its own for when
+    /// somebody goes back to it.
     pub async fn rejects(&self, filter: &RejectFilter, limit: usize) -> Result<Vec<(String, Reject)>, StageError> {
+        let named = filter.id.is_some() || filter.run.is_some();
+        let matter = if named { BTreeSet::new() } else { self.mappings_that_matter().await? };
         let mut out: Vec<(String, Reject)> = Vec::new();
         let mut after: Option<String> = None;
         while out.len() < limit {
@@ -39,7 +45,8 @@ impl Admin {
             after = items.last().map(|item| item.key.sort.clone());
             for item in items {
                 let reject: Reject = ledger::understand(&item.key, item.value)?;
-                if out.len() < limit && filter.matches(&item.key.sort, &reject) {
+                let matters = named || matter.contains(&(reject.source.clone(), reject.config.clone()));
+                if out.len() < limit && matters && filter.matches(&item.key.sort, &reject) {
                     out.push((item.key.sort, reject));
                 }
             }
@@ -48,6 +55,18 @@ impl Admin {
             }
         }
         Ok(out)
+    }
+
+    /// Which mapping of which source makes what readers see, or may see next.
+    async fn mappings_that_matter(&self) -> Result<BTreeSet<(SourceId, ConfigHash)>, StageError> {
+        let mut matter = BTreeSet::new();
+        for manifest in ledger::manifests(self.ledger.as_ref()).await? {
+            if matches!(manifest.state, VersionState::Building | VersionState::Ready | VersionState::Active) {
+                let generations = ledger::generations(self.ledger.as_ref(), manifest.generation_ids()).await?;
+                matter.extend(generations.into_iter().map(|generation| (generation.source, generation.config)));
+            }
+        }
+        Ok(matter)
     }
 
     /// Sends the raw objects of the matching rejects through transform again, each once. Returns how many.
