@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod mutants;
 pub mod pipeline;
 pub mod ports;
 pub mod trigger;

@@ -103,6 +103,22 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// An entity that this version built and that was built again since, for what is shown now: to switch to this
+    /// version for the first time would take readers back, behind cursors that have moved on.
+    #[must_use]
+    pub fn overtaken(&self, shown: &BTreeMap<EntityName, u32>) -> Option<(&EntityName, Version)> {
+        let own = self.generations.iter().filter(|(_, number)| **number == self.version.0);
+        let mut newer = own.filter_map(|(entity, number)| Some((entity, shown.get(entity).filter(|v| *v > number)?)));
+        newer.next().map(|(entity, shown)| (entity, Version(*shown)))
+    }
+
+    /// The generations that it built itself.
+    #[must_use]
+    pub fn own_generations(&self) -> BTreeMap<EntityName, u32> {
+        let own = self.generations.iter().filter(|(_, number)| **number == self.version.0);
+        own.map(|(entity, number)| (entity.clone(), *number)).collect()
+    }
+
     #[must_use]
     pub fn generation_ids(&self) -> Vec<GenerationId> {
         ids(&self.generations)

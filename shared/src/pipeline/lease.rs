@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StageError;
 use super::ledger::{self, Numbers, Stored};
 use crate::domain::{Fence, Millis};
+use crate::mutants::{self, Mutant};
 use crate::ports::ledger::{ItemKey, Ledger, LedgerReader, Write};
 
 /// How long a holder may be silent before somebody else may take over.
@@ -68,7 +69,8 @@ pub fn take(
 #[must_use]
 pub fn renew(key: ItemKey, holder: &str, fence: Fence, until: Millis, worker: u64) -> Write {
     let lease = Lease { holder: holder.to_owned(), fence, until, worker };
-    ledger::put_marked(key, &lease, fence.0, crate::ports::Precondition::NoneNewer(fence.0))
+    let newest = if mutants::on(Mutant::LeaseWithoutFence) { u64::MAX } else { fence.0 };
+    ledger::put_marked(key, &lease, fence.0, crate::ports::Precondition::NoneNewer(newest))
 }
 
 /// The write that gives a lease back. Its fence stays, so that older ones are still refused.

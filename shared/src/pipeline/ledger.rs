@@ -39,6 +39,7 @@ use crate::domain::{
     ConfigHash, Counts, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject, Run, RunId,
     SourceId, StreamName, Version,
 };
+use crate::mutants::{self, Mutant};
 use crate::ports::fault::FaultKind;
 use crate::ports::ledger::{ItemKey, LedgerReader, Precondition, Write, pointer_key};
 use crate::ports::{Fault, LedgerError};
@@ -95,6 +96,7 @@ pub fn put<T: Serialize>(key: ItemKey, value: &T, when: Precondition) -> Write {
 
 pub fn put_marked<T: Serialize>(key: ItemKey, value: &T, mark: u64, when: Precondition) -> Write {
     let value = serde_json::to_value(value).expect("ledger types have only string keys");
+    let when = if mutants::on(Mutant::UnconditionalWrite) { Precondition::None } else { when };
     Write::Put { key, value, mark, when }
 }
 
@@ -107,7 +109,8 @@ pub fn unchanged<T>(stored: Option<&Stored<T>>) -> Precondition {
 /// Refuses the whole transaction when somebody newer than `fence` has taken the lease.
 #[must_use]
 pub fn fenced(lease: ItemKey, fence: Fence) -> Write {
-    Write::Check { key: lease, when: Precondition::NoneNewer(fence.0) }
+    let fence = if mutants::on(Mutant::LeaseWithoutFence) { u64::MAX } else { fence.0 };
+    Write::Check { key: lease, when: Precondition::NoneNewer(fence) }
 }
 
 #[must_use]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use teal::mutants::Mutant;
 use teal_conformance::simulator::{Kind, Library, Plan, Report, Shrunk, Size, Violation, shrink, simulate};
 use teal_connect::ManifestConnectors;
 
@@ -17,7 +18,11 @@ simulate [--seeds N] [--seed S] [--minutes M] [--records N] [--runs N]
     N seeds from S on (default: 1000 from 1), for at most M minutes
     worlds of 3 sources with that many records each (20), asked for that many runs each (5)
 
-simulate --seed S --seeds 1 --history [--without KIND,…] [--actions N,…] [--faults N]
+simulate mutants [--seeds N] [--seed S] [--only NAME]
+    proves that it can see: makes one deliberate mistake after the other and counts the seeds until a promise is
+    broken, at most N (2000) each; needs the feature `mutants`
+
+simulate --seed S --seeds 1 --history [--mutant NAME] [--without KIND,…] [--actions N,…] [--faults N]
     one seed with everything that happens; without some kinds of faults, with some actions of the plan only,
     with the first N faults only: what a failure prints is such a command
 ";
@@ -26,6 +31,9 @@ simulate --seed S --seeds 1 --history [--without KIND,…] [--actions N,…] [--
 const SEARCH: u32 = 600;
 
 struct Settings {
+    /// Whether deliberate mistakes are to be made, one after the other.
+    prove: bool,
+    mutant: Option<Mutant>,
     seed: u64,
     seeds: u64,
     minutes: Option<u64>,
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match read(&arguments) {
+        Ok(settings) if settings.prove => prove(&settings),
         Ok(settings) => run(&settings),
         Err(wrong) => {
             eprintln!("simulate: {wrong}\n\n{HELP}");
@@ -52,9 +61,12 @@ fn main() -> ExitCode {
 }
 
 fn read(arguments: &[String]) -> Result<Settings, String> {
+    let prove = arguments.first().is_some_and(|first| first == "mutants");
     let mut settings = Settings {
+        prove,
+        mutant: None,
         seed: 1,
-        seeds: 1000,
+        seeds: if prove { 2000 } else { 1000 },
         minutes: None,
         size: Size::default(),
         history: false,
@@ -62,7 +74,7 @@ fn read(arguments: &[String]) -> Result<Settings, String> {
         actions: None,
         faults: u64::MAX,
     };
-    let mut rest = arguments.iter();
+    let mut rest = arguments.iter().skip(usize::from(prove));
     while let Some(name) = rest.next() {
         if name == "--history" {
             settings.history = true;
@@ -78,6 +90,7 @@ fn read(arguments: &[String]) -> Result<Settings, String> {
             "--records" => settings.size.records = whole()?.max(2),
             "--runs" => settings.size.runs = whole()?,
             "--faults" => settings.faults = number()?,
+            "--mutant" | "--only" => settings.mutant = Some(mutant(value)?),
             "--without" => settings.without = value.split(',').map(kind).collect::<Result<_, _>>()?,
             "--actions" => {
                 let positions = value.split(',').filter(|text| !text.is_empty()).map(str::parse);
@@ -94,6 +107,44 @@ fn kind(name: &str) -> Result<Kind, String> {
     Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("there is no fault '{name}'"))
 }
 
+fn mutant(name: &str) -> Result<Mutant, String> {
+    if !cfg!(feature = "mutants") {
+        return Err("deliberate mistakes need `--features mutants`".to_owned());
+    }
+    Mutant::ALL.into_iter().find(|mutant| mutant.name() == name).ok_or_else(|| format!("there is no mutant '{name}'"))
+}
+
+#[cfg(feature = "mutants")]
+use teal::mutants::turn_on;
+
+#[cfg(not(feature = "mutants"))]
+fn turn_on(_: Option<Mutant>) {}
+
+/// Makes one mistake after the other, and says after how many seeds which promise was seen broken.
+fn prove(settings: &Settings) -> ExitCode {
+    if !cfg!(feature = "mutants") {
+        eprintln!("simulate: deliberate mistakes need `--features mutants`");
+        return ExitCode::from(2);
+    }
+    let mut library = Library::new(Arc::new(ManifestConnectors));
+    let mut unseen = 0;
+    println!("{:<26} {:<40} seeds needed", "mutant", "promise that it breaks");
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| settings.mutant.is_none_or(|only| only == *mutant)) {
+        turn_on(Some(mutant));
+        let found = (settings.seed..settings.seed + settings.seeds).find_map(|seed| {
+            let violation = simulate(&plan(settings, seed), &mut library, false).violation?;
+            Some((seed - settings.seed + 1, violation.promise))
+        });
+        match found {
+            Some((needed, promise)) => println!("{:<26} {:<40} {needed}", mutant.name(), promise.name()),
+            None => println!("{:<26} {:<40} more than {}", mutant.name(), "not seen", settings.seeds),
+        }
+        unseen += usize::from(found.is_none());
+    }
+    turn_on(None);
+    if unseen == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn plan(settings: &Settings, seed: u64) -> Plan {
     let mut plan = Plan::new(seed, settings.size);
     if let Some(actions) = &settings.actions {
@@ -106,6 +157,7 @@ fn plan(settings: &Settings, seed: u64) -> Plan {
 
 #[expect(clippy::disallowed_methods, reason = "how fast it is, is measured outside of every simulation")]
 fn run(settings: &Settings) -> ExitCode {
+    turn_on(settings.mutant);
     let mut library = Library::new(Arc::new(ManifestConnectors));
     let mut total = Report { faults: vec![0; Kind::ALL.len()], ..Report::default() };
     let began = Instant::now();

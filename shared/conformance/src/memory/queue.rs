@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ struct State {
     next_id: u64,
     /// By queue and id: ids grow in order of sending.
     waiting: BTreeMap<(QueueName, u64), Waiting>,
+    /// When the next message of each queue becomes visible, where nothing has changed since that was found.
+    next: BTreeMap<QueueName, Option<Millis>>,
     dead: Vec<(QueueName, String)>,
 }
 
@@ -82,9 +84,17 @@ impl MemoryQueue {
             visibility: VISIBILITY,
             next_id: 0,
             waiting: BTreeMap::new(),
+            next: BTreeMap::new(),
             dead: Vec::new(),
         };
         Self { clock, state: Mutex::new(state), told: Told::default() }
+    }
+
+    /// The state, of which a message of this queue is about to change.
+    fn changing(&self, queue: QueueName) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.next.remove(&queue);
+        state
     }
 
     /// In order of sending, each message once: for tests about something else.
@@ -112,7 +122,7 @@ impl MemoryQueue {
     #[must_use]
     pub fn receive(&self, queue: QueueName, limit: usize) -> Vec<Received> {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
+        let mut state = self.changing(queue);
         let mut ids: Vec<u64> = state.of(queue).filter(|(_, w)| w.visible <= now).map(|(id, _)| id).collect();
         if state.shuffle {
             state.seed.shuffle(&mut ids);
@@ -131,7 +141,7 @@ impl MemoryQueue {
 
     /// The message is done. Now and then this gets lost and the message comes once more.
     pub fn delete(&self, received: &Received) {
-        let mut state = lock(&self.state);
+        let mut state = self.changing(received.queue);
         let once_in = state.repeat_once_in;
         if !state.seed.once_in(once_in) {
             state.waiting.remove(&(received.queue, received.id));
@@ -147,14 +157,14 @@ impl MemoryQueue {
     /// The message failed: it is visible again after `delay`.
     pub fn release(&self, received: &Received, delay: Duration) {
         let visible = self.clock.now().plus(delay);
-        if let Some(waiting) = lock(&self.state).waiting.get_mut(&(received.queue, received.id)) {
+        if let Some(waiting) = self.changing(received.queue).waiting.get_mut(&(received.queue, received.id)) {
             waiting.visible = visible;
         }
     }
 
     /// The message failed too often: it goes to the dead letters.
     pub fn bury(&self, received: &Received) {
-        let mut state = lock(&self.state);
+        let mut state = self.changing(received.queue);
         if let Some(waiting) = state.waiting.remove(&(received.queue, received.id)) {
             state.dead.push((received.queue, waiting.body));
         }
@@ -186,13 +196,21 @@ impl MemoryQueue {
     /// The same of one queue.
     #[must_use]
     pub fn next_visible_in(&self, queue: QueueName) -> Option<Millis> {
-        lock(&self.state).of(queue).map(|(_, waiting)| waiting.visible).min()
+        let mut state = lock(&self.state);
+        if let Some(known) = state.next.get(&queue) {
+            return *known;
+        }
+        let next = state.of(queue).map(|(_, waiting)| waiting.visible).min();
+        state.next.insert(queue, next);
+        next
     }
 
     /// What an invocation that died leaves: every hidden message is visible again at once.
     pub fn forget_receipts(&self) {
         let now = self.clock.now();
-        for waiting in lock(&self.state).waiting.values_mut().filter(|waiting| waiting.receives > 0) {
+        let mut state = lock(&self.state);
+        state.next.clear();
+        for waiting in state.waiting.values_mut().filter(|waiting| waiting.receives > 0) {
             waiting.visible = waiting.visible.min(now);
         }
     }
@@ -218,7 +236,7 @@ impl QueueSender for MemoryQueue {
             .into_iter()
             .map(|outgoing| {
                 self.told.tell(|observer| observer.sent(&outgoing.message));
-                let mut state = lock(&self.state);
+                let mut state = self.changing(outgoing.message.queue());
                 let id = state.next_id;
                 state.next_id += 1;
                 let visible = now.plus(outgoing.delay.min(MAX_DELAY));

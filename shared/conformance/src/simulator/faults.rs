@@ -38,6 +38,10 @@ kinds! {
     Slow "slow-call" once in 60,
     /// An invocation is silent for longer than any lease lasts, and then goes on as if nothing had happened.
     Stall "stall" once in 900,
+    /// The same, while a lease is read or taken.
+    StallAtLease "stall-at-lease" once in 80,
+    /// A process dies while gates are closed or about to be opened.
+    DieAtGate "die-at-gate" once in 40,
     /// A call fails and nothing happened.
     FailBefore "fail-before" once in 150,
     /// A call took effect, and its answer is lost.

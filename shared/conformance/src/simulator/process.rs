@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use bytes::Bytes;
 use teal::domain::{QueueName, VersionState};
+use teal::mutants::{self, Mutant};
 use teal::pipeline::admin::RejectFilter;
 use teal::pipeline::poll::Budget;
 use teal::pipeline::switch::MoveTo;
@@ -69,6 +70,9 @@ impl Process {
     /// Handles a batch as a host does: what is done is deleted, what failed comes again later.
     pub async fn handle(&self, queue: QueueName, batch: Vec<Received>) {
         let event = event(&batch);
+        if mutants::on(Mutant::DeletedFirst) {
+            batch.iter().for_each(|received| self.world.stores.queue.delete(received));
+        }
         let budget = self.budget();
         let response = match queue {
             QueueName::Poll => queues::poll(self.stages.poll.clone(), event, &budget).await,

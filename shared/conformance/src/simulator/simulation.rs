@@ -21,7 +21,7 @@ use super::library::{Configurations, Library};
 use super::oracle::{Next, Oracle, Promise, Violation, Watched};
 use super::plan::{Action, ENTITIES, Plan};
 use super::process::{Answered, Process};
-use super::sources::{News, Sources, lateness};
+use super::sources::{LATEST_COMMIT, News, Sources, lateness};
 use super::system::{API_KEY, HOOK_SECRET, Mapping, SOURCES};
 use super::world::{End, History, Stores, TrueClock, World};
 use super::{PROCESSES, START};
@@ -208,6 +208,8 @@ impl Simulation {
         if self.is_over() {
             return;
         }
+        // By then the last late commit shows.
+        self.executor.advance_to(self.world.time.now().plus(LATEST_COMMIT));
         self.world.note(|| "= a rebuild".to_owned());
         let served = self.world.oracle.pages_served();
         let process = self.any_process();

@@ -89,10 +89,6 @@ impl Source {
         self.shown.get(&id)
     }
 
-    pub fn len(&self) -> usize {
-        self.shown.len()
-    }
-
     /// A record of this id in its next state, as of `now`; not yet there.
     #[must_use]
     pub fn next_state(&self, id: u64, now: Millis) -> Record {

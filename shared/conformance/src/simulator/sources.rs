@@ -17,7 +17,7 @@ use teal::ports::{Fault, Upstream};
 
 use super::faults::Kind;
 use super::source::{Page, Query, Record, Source, Style};
-use super::system::{API_KEY, LOOKBACK_MS, SOURCES};
+use super::system::{API_KEY, SOURCES};
 use super::world::World;
 use crate::memory::lock;
 use crate::seed::Seed;
@@ -285,9 +285,12 @@ fn records_move(world: &World, sources: &mut Sources, index: usize, page: &Page,
     }
 }
 
-/// How long a commit may be late.
+/// The most that a commit is late: less than an incremental listing looks back.
+pub const LATEST_COMMIT: Duration = Duration::from_secs(60);
+
+/// How late this commit is.
 pub fn lateness(world: &World) -> Duration {
-    let most = (LOOKBACK_MS / 3).unsigned_abs();
+    let most = LATEST_COMMIT.as_secs() * 1000;
     Duration::from_millis(if world.strikes(Kind::LateCommit) { world.faults.number(Kind::LateCommit, most) } else { 0 })
 }
 

@@ -10,8 +10,6 @@ use teal::config::Bundle;
 /// The sources by name, in the order of everything that is kept by source.
 pub const SOURCES: [&str; 3] = ["a", "b", "c"];
 pub const STREAM: &str = "items";
-/// How far back an incremental listing looks; commits are never later.
-pub const LOOKBACK_MS: i64 = 180_000;
 /// What must never be seen where somebody could read it.
 pub const API_KEY: &str = "simulated-api-key";
 pub const HOOK_SECRET: &str = "simulated-hook-secret";

@@ -23,7 +23,7 @@ use super::oracle::Oracle;
 use super::sources::Sources;
 use crate::memory::{MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, MemorySecrets, SeededEntropy, lock};
 use crate::seed::Seed;
-use crate::watch::{Asked, Watch};
+use crate::watch::{Asked, Watch, What};
 
 /// What outlives every process.
 pub struct Stores {
@@ -146,15 +146,16 @@ impl SimWatch {
     }
 
     /// How long the call takes to get where it goes.
-    async fn travel(&self, port: &'static str) {
+    async fn travel(&self, asked: &Asked<'_>) {
         let world = &self.world;
+        let port = asked.port;
         let span = match port {
             "upstream" => Duration::from_millis(10) + world.latency(150),
             _ => world.latency(3),
         };
         let span = if world.strikes(Kind::Slow) {
             Duration::from_millis(100 + world.faults.number(Kind::Slow, 2900))
-        } else if world.strikes(Kind::Stall) {
+        } else if world.strikes(Kind::Stall) || (is_of_a_lease(&asked.what) && world.strikes(Kind::StallAtLease)) {
             Duration::from_secs(125 + world.faults.number(Kind::Stall, 600))
         } else {
             span
@@ -181,6 +182,15 @@ impl SimWatch {
     }
 }
 
+fn is_of_a_lease(what: &What<'_>) -> bool {
+    let is_lease = |key: &ItemKey| key.sort == "lease" || key.sort == "switch" || key.sort == "rebuild";
+    match what {
+        What::Item(key) => is_lease(key),
+        What::Writes(writes) => writes.iter().any(|write| is_lease(write.key())),
+        _ => false,
+    }
+}
+
 fn transient(port: &str) -> Fault {
     Fault::new(FaultKind::Transient, format!("{port} did not answer"))
 }
@@ -195,7 +205,7 @@ impl Watch for SimWatch {
         let world = &self.world;
         let (port, op) = (asked.port, asked.op);
         let writes = !matches!(op, "get" | "list" | "head" | "hashes" | "dangling" | "generations");
-        self.travel(port).await;
+        self.travel(&asked).await;
         if world.strikes(Kind::DieBefore) {
             self.die(End::Process(self.process)).await;
         }
@@ -215,7 +225,7 @@ impl Watch for SimWatch {
                 let outcome = result.as_ref().err().map(|error| format!(" -> {error}")).unwrap_or_default();
                 format!("p{} t{} {port}.{op} {}{outcome}", self.process, world.time.task(), asked.what)
             });
-            if world.strikes(Kind::DieAfter) {
+            if world.strikes(Kind::DieAfter) || (op == "set_gates" && world.strikes(Kind::DieAtGate)) {
                 self.die(End::Process(self.process)).await;
             }
             if world.strikes(Kind::TimeoutAfter) {

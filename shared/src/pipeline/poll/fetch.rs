@@ -11,6 +11,7 @@ use super::{Budget, Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, StreamName};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, StreamProgress};
@@ -82,6 +83,7 @@ impl Poll {
                         }
                     }
                     Fetched::Quota { until, why } => return self.park(at, &source.limits, until, why).await,
+                    Fetched::GaveUp { .. } if mutants::on(Mutant::IncompleteListing) => progress.ended = true,
                     Fetched::GaveUp { outcome, why } => {
                         let why = format!("stream '{stream}': {why}");
                         return self.over(at, Some((outcome, why))).await;
@@ -225,6 +227,11 @@ impl Poll {
         };
         let raw = Raw { head, body: response.body };
         let key = RawKey::page(&at.source, &run.id, stream, slot, self.entropy.next());
+        if mutants::on(Mutant::CursorBeforePage) {
+            let moved = StreamProgress { slots: slot + 1, ..progress.clone() };
+            let stream = ledger::stream_key(&run.id, &at.source, stream);
+            self.ledger.transact(vec![ledger::put(stream, &moved, Precondition::None)]).await?;
+        }
         self.blobs.put_if_absent(&key.0, raw.encode()).await?;
 
         progress.slots += 1;
@@ -266,6 +273,9 @@ impl Poll {
     async fn park(&self, at: Progress, limits: &Limits, until: Millis, why: String) -> Result<Polled, StageError> {
         let mut run = at.run.value.clone();
         if until.since(run.started) > limits.max_wait {
+            if mutants::on(Mutant::CompleteOnQuota) {
+                return self.over(at, None).await;
+            }
             let why = format!("{why}; the source asks to wait until {until}, longer than max_wait allows");
             return self.over(at, Some((Outcome::PartialQuota, why))).await;
         }

@@ -23,6 +23,7 @@ use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
+use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
 
@@ -133,6 +134,10 @@ impl Poll {
                 })?;
                 self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
             }
+            Mode::Rebuild if mutants::on(Mutant::RebuildAsks) => {
+                let source = run.value.sources[0].clone();
+                self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
+            }
             Mode::Rebuild => self.adopt(run, worker, budget).await,
         }
     }
@@ -171,7 +176,7 @@ impl Poll {
         // Read again for its revision. Whoever took over since has another fence, which is not ours to write under.
         let taken = ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))?;
         let is_ours = taken.value.fence == next.fence && taken.value.state == RunState::Fetching;
-        Ok(is_ours.then_some(taken))
+        Ok((is_ours || mutants::on(Mutant::ForeignFence)).then_some(taken))
     }
 
     /// Prolongs the lease of a run that only waits for its pages to be applied, so that its missing messages
@@ -185,6 +190,9 @@ impl Poll {
     /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
     /// lost with the process that stored them, and applying a page twice changes nothing.
     async fn send_missing(&self, run: &Run) -> Result<(), StageError> {
+        if mutants::on(Mutant::PageSentOnce) {
+            return Ok(());
+        }
         for source in &run.sources {
             for (stream, progress) in self.known_streams(run, source).await? {
                 if progress.slots == 0 {

@@ -12,6 +12,7 @@ use crate::config::{Entity, System};
 use crate::domain::{
     Fence, Generation, GenerationId, Manifest, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
 };
+use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -73,7 +74,7 @@ impl Poll {
                 return Ok(Started::Resumes(run.id.clone()));
             }
             if run.is_some_and(|run| run.state != RunState::Ended) {
-                if lease.is_held(now) {
+                if lease.is_held(now) && !mutants::on(Mutant::TwoRunsAtOnce) {
                     return self.leave_note(&asked, &lease.holder).await;
                 }
                 if told {

@@ -23,6 +23,7 @@ use self::cursor::{Cursor, token};
 use self::listing::Listing;
 use super::ledger;
 use crate::domain::{EntityName, GenerationId, Key, Pointer, Schema, Version, VersionState};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem, Query};
 use crate::ports::entities::{Head, ListQuery};
 use crate::ports::{Clock, EntitiesError, EntityReader, Fault, LedgerError, LedgerReader};
@@ -159,6 +160,9 @@ impl Serve {
     /// The place that a cursor was made for, if it may still be read.
     async fn pinned(&self, cursor: &Cursor) -> Result<Place, Problem> {
         let pointer = self.pointer().await?;
+        if mutants::on(Mutant::CursorNotPinned) {
+            return self.active(&cursor.entity).await;
+        }
         let generations: BTreeMap<EntityName, u32> = if pointer.version == cursor.version {
             pointer.generations
         } else {

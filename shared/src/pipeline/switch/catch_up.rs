@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Switch;
 use crate::domain::{Fence, Generation, Manifest, Raw, SourceId};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog;
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
@@ -50,6 +51,9 @@ impl Switch {
         at: &mut Positions,
         fence: Fence,
     ) -> Result<u64, StageError> {
+        if mutants::on(Mutant::NoCatchUp) {
+            return Ok(0);
+        }
         let generations = self.own_generations(target).await?;
         let mut total = 0;
         for (source, position) in at.iter_mut() {

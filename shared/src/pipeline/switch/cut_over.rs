@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Switch;
 use super::catch_up::Positions;
 use crate::domain::{Fence, GenerationId, Manifest, Pointer, Version, VersionState};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Audit};
@@ -66,7 +67,9 @@ impl Switch {
             .collect();
 
         let began = self.clock.now();
-        self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
+        if !mutants::on(Mutant::GatesStayOpen) {
+            self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
+        }
         let mut next: Manifest = target.clone();
         let (replayed, left_out) = match replay {
             Replay::Rest { mut from, replayed } => {

@@ -37,6 +37,7 @@ use super::lease::{self, Lease};
 use super::ledger;
 use super::systems::Systems;
 use crate::domain::{Fence, Manifest, SourceId, Version, VersionState};
+use crate::mutants::{self, Mutant};
 use crate::ports::entities::Gate;
 use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
 
@@ -109,12 +110,23 @@ impl Switch {
                 )));
             }
         }
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        if let Some((entity, newer)) = target.overtaken(&pointer.generations)
+            && target.state == VersionState::Ready
+            && !mutants::on(Mutant::OvertakenShown)
+        {
+            return Err(StageError::Impossible(format!(
+                "{} is overtaken: {entity} was built again since, and readers see it as of {newer}. Build it again,                  with `teal rebuild` or a full sync",
+                target.version
+            )));
+        }
         let target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
         for source in self.sources_of_own(&target).await? {
             from.insert(source.clone(), self.replay_start(&target, &source).await?);
         }
-        if ask.as_was {
+        let goes_back = target.activated.is_some();
+        if ask.as_was || (goes_back && mutants::on(Mutant::RollbackWithoutChanges)) {
             let replay = Replay::Nothing { left_out: self.left_out(&target, &from).await? };
             return self.cut_over(&target, replay, fence, &ask.who, Vec::new()).await;
         }
@@ -159,7 +171,8 @@ impl Switch {
     pub(super) async fn take_lease(&self, who: &str) -> Result<Fence, StageError> {
         let key = ledger::switch_lease_key();
         let (fence, before) = lease::acquire(self.ledger.as_ref(), &key, who, self.clock.now()).await?;
-        if before.as_ref().is_some_and(|lease: &Lease| !lease.was_given_back()) {
+        let may_have_died = |lease: &Lease| !lease.was_given_back() && !mutants::on(Mutant::GatesNotRepaired);
+        if before.as_ref().is_some_and(may_have_died) {
             self.open_active(fence).await?;
         }
         Ok(fence)

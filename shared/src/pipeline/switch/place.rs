@@ -12,6 +12,7 @@ use super::Switch;
 use crate::domain::{
     Fence, Generation, GenerationId, Manifest, Millis, Pointer, SourceId, Version, VersionState,
 };
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Numbers, Stored};
@@ -33,6 +34,12 @@ impl Switch {
             && loaded.system.entities.iter().all(|entity| pointer.generations.contains_key(&entity.name))
         {
             return Ok(pointer.version);
+        }
+        if mutants::on(Mutant::DeployWithoutLease) {
+            let numbers: Option<Stored<Numbers>> = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
+            if let Some(numbers) = numbers {
+                return self.place_under(loaded, numbers.value.fence).await;
+            }
         }
         let fence = self.take_lease_patiently(WHO).await?;
         let placed = self.place_under(loaded, fence).await;
@@ -98,6 +105,9 @@ impl Switch {
             ledger::put(key, &manifest, ledger::unchanged(Some(&made))),
             lease::renew(ledger::switch_lease_key(), WHO, fence, now.plus(LEASE), 0),
         ];
+        if mutants::on(Mutant::DeployWithoutLease) {
+            writes.pop();
+        }
         let previous = pointer.as_ref().map(|p| p.value.version);
         if let Some(previous) = previous {
             let key = ledger::version_key(previous);

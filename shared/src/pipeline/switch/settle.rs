@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
 use crate::pipeline::ledger::{self, NextSync, Stored, StreamProgress};
@@ -34,8 +35,12 @@ impl Switch {
             return self.drop_build(run, target, None).await;
         }
         let who = id.as_str();
+        let early = if mutants::on(Mutant::ReadBeforeLease) { Some(self.manifest(version).await?) } else { None };
         let fence = self.take_lease(who).await?;
-        let settled = self.settle_under(id, version, fence, budget).await;
+        let settled = match early {
+            Some(target) => self.settle_build(run, target, fence, budget).await,
+            None => self.settle_under(id, version, fence, budget).await,
+        };
         let moved = matches!(settled, Ok(Settled::Moved));
         self.give_lease_back(who, fence, moved).await?;
         match settled? {
@@ -51,7 +56,8 @@ impl Switch {
     async fn is_sealed(&self, run: &Run) -> Result<bool, StageError> {
         Ok(match (&run.state, run.pages) {
             (RunState::Fetched | RunState::Settling, Some(pages)) => {
-                ledger::pages_done(self.ledger.as_ref(), &run.id).await? >= pages
+                let early = u64::from(mutants::on(Mutant::SealedEarly));
+                ledger::pages_done(self.ledger.as_ref(), &run.id).await? + early >= pages
             }
             _ => false,
         })
@@ -122,7 +128,7 @@ impl Switch {
         if !checked {
             return Ok(Settled::OutOfBudget);
         }
-        if !settling.verdict.blocked.is_empty() && !run.value.force {
+        if !settling.verdict.blocked.is_empty() && !run.value.force && !mutants::on(Mutant::GuardIgnored) {
             let why = format!(
                 "the guard stopped {}: {}. Readers still see what they saw. Look at it with `teal versions --diff {}`, \
                  switch to it all the same with `teal switch {} --force`",
@@ -301,6 +307,10 @@ impl Switch {
             let key = ledger::next_key(&source);
             let Some(note) = ledger::read::<NextSync>(self.ledger.as_ref(), &key).await? else { continue };
             let NextSync { mode, cause } = note.value.clone();
+            if mutants::on(Mutant::NoteStruckFirst) {
+                let strike = Write::Delete { key: key.clone(), when: ledger::unchanged(Some(&note)) };
+                self.ledger.transact(vec![strike]).await?;
+            }
             send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause })]).await?;
             let strike = Write::Delete { key, when: ledger::unchanged(Some(&note)) };
             match self.ledger.transact(vec![strike]).await {

@@ -17,9 +17,10 @@ use crate::config::{Action, Entity};
 use crate::domain::raw::RawFrom;
 use crate::domain::run::RecordCounts;
 use crate::domain::{
-    ConfigHash, Counts, Generation, Key, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, SourceName,
+    ConfigHash, Counts, Effect, Generation, Key, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, SourceName,
     StreamName,
 };
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
@@ -140,8 +141,14 @@ fn changes_of(
         match &item.what {
             What::Record { json, hash } => {
                 let record = Record { json, hash: *hash, stated: job.raw.head.stated };
-                let Normalized { change, mapped, duplicates, rejected_rows, rejects: bad, .. } =
+                let Normalized { mut change, mapped, duplicates, rejected_rows, rejects: bad, .. } =
                     normalize::normalize(entity, &record);
+                if let Some(RecordChange { effect: Effect::Upsert { order, complete, .. }, .. }) = &mut change {
+                    if mutants::on(Mutant::LastArrivalWins) {
+                        (order.provider, order.stated) = (None, job.now);
+                    }
+                    *complete &= !mutants::on(Mutant::ListingHidesNothing);
+                }
                 rows.mapped += mapped;
                 rows.duplicate += duplicates;
                 rows.rejected += rejected_rows;

@@ -7,13 +7,14 @@ use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::config::Action;
 use crate::domain::{ConfigHash, GenerationId, Message, Raw, RawKey, Reject, RunId, SourceId, VersionState};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::poll::WEBHOOK_CAUSE;
 use crate::pipeline::{changelog, ledger};
 use crate::ports::entities::Writer;
 use crate::ports::ledger::Item;
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobError, Precondition, Write};
+use crate::ports::{BlobError, ItemKey, Precondition, Write};
 
 impl Transform {
     pub(super) async fn delivery(
@@ -51,6 +52,14 @@ impl Transform {
         raw: &Raw,
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
+        if mutants::on(Mutant::ChangeNotLogged) {
+            return self.apply_live(source, key, raw, run).await;
+        }
+        if mutants::on(Mutant::LogAfterApply) {
+            let applied = self.apply_live(source, key, raw, run).await?;
+            changelog::append(self.ledger.as_ref(), source, key, self.clock.now()).await?;
+            return Ok(applied);
+        }
         changelog::append(self.ledger.as_ref(), source, key, self.clock.now()).await?;
         self.apply_live(source, key, raw, run).await
     }
@@ -70,24 +79,20 @@ impl Transform {
     }
 
     /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it left
-    /// before. What a version could not map that is not active now stays: it will be looked for when that is.
+    /// before and leaves no more. What a version could not map that is not active now stays: it will be looked
+    /// for when that is. What is rejected still is written before anything is forgotten, because another call may
+    /// be doing the same, and either may die.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
         let Some(raw) = self.kept(key).await? else { return Ok(()) };
         let applied = self.apply_live(source, key, &raw, None).await?;
-        let mut old: Vec<Item> = Vec::new();
-        loop {
-            let (prefix, after) = (format!("{key}#"), old.last().map(|item| item.key.sort.clone()));
-            let items = self.ledger.list(ledger::REJECT, &prefix, after.as_deref(), ledger::PAGE).await?;
-            let last = items.len() < ledger::PAGE;
-            old.extend(items);
-            if last {
-                break;
-            }
-        }
+        let old = self.rejects_of(key).await?;
+        self.keep_rejects(&applied.rejects).await?;
+        let still: BTreeSet<ItemKey> =
+            applied.rejects.iter().enumerate().map(|(nth, reject)| ledger::reject_key(reject, nth)).collect();
         let others = self.mappings_of_others(source).await?;
-        for item in old {
+        for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
             let reject: Reject = ledger::understand(&item.key, item.value)?;
-            if others.contains(&reject.config) {
+            if others.contains(&reject.config) && !mutants::on(Mutant::RejectsOfOthers) {
                 continue;
             }
             // Written again since it was read: it is somebody else's now.
@@ -97,7 +102,21 @@ impl Transform {
                 _ => {}
             }
         }
-        self.keep_rejects(&applied.rejects).await
+        Ok(())
+    }
+
+    async fn rejects_of(&self, raw: &RawKey) -> Result<Vec<Item>, StageError> {
+        let prefix = format!("{raw}#");
+        let mut all: Vec<Item> = Vec::new();
+        loop {
+            let after = all.last().map(|item| item.key.sort.clone());
+            let items = self.ledger.list(ledger::REJECT, &prefix, after.as_deref(), ledger::PAGE).await?;
+            let last = items.len() < ledger::PAGE;
+            all.extend(items);
+            if last {
+                return Ok(all);
+            }
+        }
     }
 
     /// The configurations that a source's generations follow which are not active now and may be.

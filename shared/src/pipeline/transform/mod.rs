@@ -18,6 +18,7 @@ use super::error::StageError;
 use super::ledger;
 use super::systems::Systems;
 use crate::domain::{Message, Reject, Run, RunState};
+use crate::mutants::{self, Mutant};
 use crate::ports::ledger::{MAX_WRITES, Write};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobReader, Clock, EntityWriter, Ledger, Precondition, QueueSender};
@@ -46,7 +47,8 @@ impl Transform {
 
     /// Writes rejects under keys that the same rejects always have.
     async fn keep_rejects(&self, rejects: &[Reject]) -> Result<(), StageError> {
-        let writes: Vec<Write> = rejects
+        let kept = if mutants::on(Mutant::RejectsForgotten) { &[] } else { rejects };
+        let writes: Vec<Write> = kept
             .iter()
             .enumerate()
             .map(|(nth, reject)| ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None))
@@ -61,7 +63,8 @@ impl Transform {
 /// Sends the run to be settled if fetching is over and every page is applied.
 pub async fn settle_if_sealed(ledger: &dyn Ledger, queue: &dyn QueueSender, run: &Run) -> Result<(), StageError> {
     let (RunState::Fetched, Some(pages)) = (&run.state, run.pages) else { return Ok(()) };
-    if ledger::pages_done(ledger, &run.id).await? >= pages {
+    let early = u64::from(mutants::on(Mutant::SealedEarly));
+    if ledger::pages_done(ledger, &run.id).await? + early >= pages {
         send_all(queue, vec![Outgoing::now(Message::Settle { run: run.id.clone() })]).await?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::domain::{Generation, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, Stored};
@@ -108,8 +109,9 @@ impl Transform {
             RunState::Fetched => lease::renew(key, run.id.as_str(), run.fence, self.clock.now().plus(LEASE), 0),
             _ => ledger::fenced(key, run.fence),
         };
+        let once = if mutants::on(Mutant::CountedTwice) { Precondition::None } else { Precondition::Absent };
         let mut writes = vec![
-            ledger::put(done.clone(), &true, Precondition::Absent),
+            ledger::put(done.clone(), &true, once),
             Write::Add { key: ledger::counts_key(&run.id), numbers: applied.counts.to_counters() },
             lease,
         ];

@@ -18,6 +18,7 @@ use super::poll::Budget;
 use super::switch::Switch;
 use super::systems::Systems;
 use crate::domain::{Message, RunState};
+use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobAdmin, BlobReader, Clock, EntityAdmin, Ledger, QueueSender};
 
@@ -72,6 +73,9 @@ impl Upkeep {
                 Some(held) if alone && !waits => self.ledger.transact(vec![lease::expire(key, &held)]).await?,
                 Some(_) if !alone => continue,
                 _ => {}
+            }
+            if mutants::on(Mutant::NeverResumed) {
+                continue;
             }
             let message = match run.state {
                 RunState::Settling => Message::Settle { run: run.id },

@@ -12,6 +12,7 @@ use crate::config::Versions;
 use crate::domain::{
     Generation, GenerationId, Manifest, Millis, Mode, Pointer, Run, RunId, RunState, SourceId, Version, VersionState,
 };
+use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
@@ -45,23 +46,25 @@ struct Needed {
 /// Whether a version that waits to be switched to would take readers back: something that it built was built
 /// again since, and is active or waits as well. What another source built meanwhile does not matter to it.
 fn is_overtaken(waiting: &Manifest, active: &Pointer, ready: &[Manifest]) -> bool {
-    let number = waiting.version.0;
-    waiting.generations.iter().filter(|(_, own)| **own == number).any(|(entity, _)| {
-        active.generations.get(entity).is_some_and(|shown| *shown > number)
-            || ready.iter().any(|m| m.version.0 > number && m.generations.get(entity) == Some(&m.version.0))
-    })
+    let newer = ready.iter().filter(|other| other.version > waiting.version).map(Manifest::own_generations);
+    waiting.overtaken(&active.generations).is_some() || newer.into_iter().any(|own| waiting.overtaken(&own).is_some())
 }
 
 impl Upkeep {
     pub(super) async fn let_go(&self, budget: &Budget) -> Result<Freed, StageError> {
         let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(Freed::default()) };
         let rules = self.systems.current().await?.system.versions.clone();
+        // Before the versions: of a run that is over by now, every version is in the list that is read next.
+        let mut runs = ledger::read_all::<Run>(self.ledger.as_ref(), ledger::RUN, "").await?;
         let mut manifests = ledger::manifests(self.ledger.as_ref()).await?;
         let mut freed = Freed { versions: self.retire(&mut manifests, &pointer, &rules).await?, ..Freed::default() };
         self.drop_generations(&manifests, &mut freed, budget).await?;
         let needed = self.needed(&manifests, &rules).await?;
         self.prune_log(&needed, &mut freed, budget).await?;
-        self.prune_runs(&manifests, &needed, &mut freed, budget).await?;
+        if mutants::on(Mutant::RunsListedLast) {
+            runs = ledger::read_all::<Run>(self.ledger.as_ref(), ledger::RUN, "").await?;
+        }
+        self.prune_runs(runs, &manifests, &needed, &mut freed, budget).await?;
         Ok(freed)
     }
 
@@ -152,7 +155,7 @@ impl Upkeep {
         for manifest in manifests.iter().filter(readable).chain(last) {
             for generation in ledger::generations(self.ledger.as_ref(), manifest.generation_ids()).await? {
                 let Generation { source, listing, since, .. } = generation;
-                needed.listings.extend(listing);
+                needed.listings.extend(listing.filter(|_| !mutants::on(Mutant::RawLetGo)));
                 let first = needed.since.entry(source).or_insert(since);
                 *first = since.min(*first);
             }
@@ -216,12 +219,12 @@ impl Upkeep {
     /// Deletes the pages of runs that are over and whose listing nobody needs, and forgets the oldest runs.
     async fn prune_runs(
         &self,
+        runs: Vec<(String, Run)>,
         manifests: &[Manifest],
         needed: &Needed,
         freed: &mut Freed,
         budget: &Budget,
     ) -> Result<(), StageError> {
-        let runs = ledger::read_all::<Run>(self.ledger.as_ref(), ledger::RUN, "").await?;
         let too_many = runs.len().saturating_sub(RUNS);
         let in_use: BTreeSet<&RunId> = manifests.iter().filter_map(|m| m.run.as_ref()).collect();
         for (index, (_, run)) in runs.into_iter().enumerate() {

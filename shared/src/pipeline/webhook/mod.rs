@@ -21,6 +21,7 @@ use serde_json::json;
 pub use self::verify::{Delivery, Unverified, Verified};
 use crate::config::System;
 use crate::domain::{Message, SourceId};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
 use crate::ports::{BlobWriter, Clock, Entropy, Fault, Outgoing, QueueSender, Secrets};
 
@@ -70,6 +71,9 @@ impl Webhook {
         let message = Message::Delivery { config: system.hash.clone(), source: source.clone(), raw: stored.raw };
         match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
             Some(Ok(())) => Ok(ApiResponse::json(202, &json!({ "accepted": stored.id }))),
+            Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => {
+                Ok(ApiResponse::json(202, &json!({ "accepted": stored.id })))
+            }
             Some(Err(fault)) => Err(unavailable(&source, &fault)),
             None => Err(unavailable(&source, &"the queue gave no result")),
         }

@@ -33,7 +33,7 @@ use teal::ports::entities::{Gate, GenerationSpec, Writer};
 use teal::ports::ledger::{LedgerReader, pointer_key};
 use teal::ports::{ItemKey, Write};
 
-pub use self::readers::{Next, Reading};
+pub use self::readers::Next;
 use self::runs::RunSeen;
 use super::executor::Time;
 use super::source::Record;
@@ -138,9 +138,12 @@ struct Change {
 
 #[derive(Default)]
 struct GenerationSeen {
-    created: Millis,
+    /// When readers saw it first.
+    shown: Option<Millis>,
     /// Raw objects that were merged.
     merged: BTreeSet<String>,
+    /// Those of them that were live changes.
+    live: BTreeSet<String>,
     /// Owners whose rows changed, in order.
     touched: Vec<String>,
     /// Every row that it ever had, as readers see it.
@@ -345,17 +348,12 @@ impl Observer for Oracle {
             }
         }
         if writer == Writer::Live {
+            seen.live.insert(slot.to_owned());
             state.live.entry(slot.to_owned()).or_insert(now);
         }
     }
 
-    fn created(&self, spec: &GenerationSpec) {
-        let now = self.time.now();
-        self.state()
-            .generations
-            .entry(spec.id.clone())
-            .or_insert_with(|| GenerationSeen { created: now, ..GenerationSeen::default() });
-    }
+    fn created(&self, _: &GenerationSpec) {}
 
     fn gated(&self, _: &[GenerationId], _: Gate, _: Fence) {}
 

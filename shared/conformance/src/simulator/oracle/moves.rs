@@ -25,6 +25,9 @@ impl Oracle {
         for id in before.iter().flat_map(Pointer::generation_ids).filter(|id| pointer.generations.get(&id.entity) != Some(&id.number)) {
             state.generations.entry(id).or_default().left = Some(now);
         }
+        for id in pointer.generation_ids() {
+            state.generations.entry(id).or_default().shown.get_or_insert(now);
+        }
         state.pointers.push((now, pointer));
     }
 
@@ -130,10 +133,12 @@ impl Oracle {
         let Some(seen) = state.generations.get(id).filter(|seen| !seen.gap) else { return };
         let since = Self::may_lack_since(state, id, generation);
         let source = source_of(id.entity.as_str());
-        for (raw, live) in &state.live {
-            let is_change = state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
-            if *live > since && is_change && !seen.merged.contains(raw) {
-                return self.violated(Promise::P4, || format!("{id} is shown without {raw}, which readers had seen"));
+        for (other, theirs) in state.generations.iter().filter(|(other, _)| other.entity == id.entity) {
+            for raw in theirs.live.difference(&seen.merged) {
+                let is_change = state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
+                if is_change && state.live.get(raw).is_some_and(|live| *live > since) {
+                    return self.violated(Promise::P4, || format!("{id} is shown without {raw}, which {other} has"));
+                }
             }
         }
     }
@@ -142,8 +147,9 @@ impl Oracle {
     pub(super) fn may_lack_since(state: &State, id: &GenerationId, generation: &Generation) -> Millis {
         let seen = state.generations.get(id);
         let listed = generation.listing.as_ref().and_then(|run| state.runs.get(run)).map(|run| run.created);
-        let created = seen.map(|seen| seen.created).unwrap_or_default();
-        seen.and_then(|seen| seen.left).or(listed).unwrap_or(created)
+        // What no listing began has nothing from before readers saw it.
+        let shown = seen.and_then(|seen| seen.shown).unwrap_or(Millis(i64::MAX));
+        seen.and_then(|seen| seen.left).or(listed).unwrap_or(shown)
     }
 
     /// P6: a record that was there all the time is there.

@@ -87,7 +87,7 @@ impl Oracle {
         let state = self.state();
         let Some(seen) = state.generations.get(id).filter(|seen| !seen.gap) else { return };
         let listed = generation.listing.as_ref().and_then(|run| state.runs.get(run)).map(|run| run.created);
-        let since = listed.unwrap_or(seen.created);
+        let Some(since) = listed.or(seen.shown) else { return };
         for (raw, change) in &state.changes {
             let belongs = change.makes_rows && change.source == source_of(id.entity.as_str());
             if belongs && change.at > since && !seen.merged.contains(raw) {
@@ -124,6 +124,7 @@ impl Oracle {
         }
         if is_active {
             self.rejects_are_listed(id, &model);
+            self.can_be_rebuilt(id, &generation);
         }
         let head = at_once(self.entities.head(id)).expect("it was read a moment ago");
         self.expect(head.rows == actual.len() as u64, Promise::P5, || {
@@ -141,6 +142,17 @@ impl Oracle {
                 _ => None,
             })
             .collect()
+    }
+
+    /// P13: the raw objects that it was made from are kept.
+    fn can_be_rebuilt(&self, id: &GenerationId, generation: &Generation) {
+        let Some(listing) = &generation.listing else { return };
+        let slots = self.slots_of(listing, &generation.source);
+        self.expect(!slots.is_empty(), Promise::P13, || format!("nobody knows what {id} was listed from"));
+        for raw in slots {
+            let kept = at_once(teal::ports::BlobReader::get(self.blobs.as_ref(), &raw)).is_ok();
+            self.expect(kept, Promise::P13, || format!("{raw} is gone, and {id} is made from it"));
+        }
     }
 
     /// P10: a row that could not be made is listed, with its raw object, for as long as that is kept.
@@ -185,13 +197,6 @@ impl Oracle {
                 });
             }
         }
-    }
-
-    /// What readers see, for comparing before and after.
-    pub fn shown(&self) -> BTreeMap<String, BTreeMap<i64, Map<String, Json>>> {
-        let pointer = self.state().pointers.last().map(|(_, pointer)| pointer.clone());
-        let ids = pointer.map(|pointer| pointer.generation_ids()).unwrap_or_default();
-        ids.into_iter().map(|id| (id.entity.to_string(), self.rows_of(&id))).collect()
     }
 
     /// Requests that the sources have had so far.
