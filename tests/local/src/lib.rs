@@ -2,7 +2,8 @@
 //! all in one process.
 //!
 //! Owns starting and driving such a system (`system`), reading it as a client does (`client`, `reader`), what
-//! it must show (`expected`), and judging what readers saw (`observations`). The tests are in `tests/`.
+//! it must show (`expected`), judging what readers saw (`observations`), and timing a switch (`stopwatch`). The
+//! tests are in `tests/`.
 //!
 //! Always holds: sockets are on free ports of 127.0.0.1, files in a directory that goes with the system; what
 //! a test waits for is a state, and only a bound far beyond any real wait turns waiting into a failure.
@@ -11,11 +12,13 @@ pub mod client;
 pub mod expected;
 pub mod observations;
 pub mod reader;
+pub mod stopwatch;
 pub mod system;
 pub mod wait;
 
 pub use client::{Client, Listing, Page};
 pub use observations::{Observations, Shown, Truth, Violation};
 pub use reader::Readers;
+pub use stopwatch::{Closed, Stopwatch};
 pub use system::{System, Tweaks};
 pub use wait::until;

@@ -29,6 +29,7 @@ use teal::ports::queue::{Outgoing, send_all};
 use teal_connect::ManifestConnectors;
 use teal_local::host::stop::stop;
 use teal_local::{Local, LocalOptions};
+use teal_local_tests::Stopwatch;
 use teal_stand_in::http::{post, rfc3339};
 use teal_stand_in::{Blue, BlueOptions, real_clock};
 use tokio::net::TcpListener;
@@ -125,12 +126,19 @@ async fn switch(rows: u64, webhooks: u64, switches: u64) -> anyhow::Result<()> {
     println!("{rows} rows are in {}", run.builds.unwrap_or_default());
     let sent = Arc::new(AtomicU64::new(0));
     let sender = tokio::spawn(send_webhooks(teal.hook.clone(), rows, webhooks, sent.clone()));
+    // The first one replaced nothing.
+    drop(teal.stopwatch.take());
+    let mut closed = Vec::new();
     for _ in 0..switches {
         let before = sent.load(Ordering::Relaxed);
         let began = Instant::now();
         teal.sync().await?;
         let sent = sent.load(Ordering::Relaxed) - before;
         println!("a full run took {:.1} s; {sent} webhooks came meanwhile", began.elapsed().as_secs_f64());
+        for switch in teal.stopwatch.take() {
+            println!("gates closed for {switch}");
+            closed.push(switch.whole());
+        }
     }
     sender.abort();
     if let Err(error) = sender.await
@@ -141,6 +149,9 @@ async fn switch(rows: u64, webhooks: u64, switches: u64) -> anyhow::Result<()> {
     for (_, audit) in ledger::read_all::<Audit>(teal.local.ledger.as_ref(), ledger::AUDIT, "").await? {
         println!("{}", audit.what);
     }
+    closed.sort_unstable();
+    let (least, most) = (closed.first().context("no switch")?, closed.last().context("no switch")?);
+    println!("gates closed for {:.2?} in the median, {least:.2?} to {most:.2?}", closed[closed.len() / 2]);
     Ok(())
 }
 
@@ -166,6 +177,7 @@ async fn send_webhooks(hook: String, rows: u64, per_second: u64, sent: Arc<Atomi
 struct Teal {
     local: Arc<Local>,
     hook: String,
+    stopwatch: Stopwatch,
     _running: (teal_local::Running, teal_local::host::stop::Stopper),
     _dir: tempfile::TempDir,
 }
@@ -183,12 +195,13 @@ impl Teal {
                 env: [("BLUE_URL".to_owned(), url.to_owned())].into(),
             })
             .await?;
+        let stopwatch = Stopwatch::watch(&mut local);
         let (stopper, stop) = stop();
         let running = local.start(&stop, false).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let hook = format!("http://{}/hooks/blue", listener.local_addr()?);
         tokio::spawn(local.serve(listener, None, false, stop).await?);
-        Ok(Self { local: Arc::new(local), hook, _running: (running, stopper), _dir: dir })
+        Ok(Self { local: Arc::new(local), hook, stopwatch, _running: (running, stopper), _dir: dir })
     }
 
     async fn sync(&self) -> anyhow::Result<Run> {
