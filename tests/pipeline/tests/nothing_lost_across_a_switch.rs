@@ -1,6 +1,7 @@
 //! P4: a change that arrives while the next version builds is in the active one at once, and in the next one
 //! when it becomes active, at whatever port call it arrives.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
@@ -109,5 +110,74 @@ async fn a_deletion_at_any_call_of_a_full_run_is_lost_nowhere() {
     let calls = run(Event::TalentDeleted, u64::MAX).await;
     for k in sample(calls, 50) {
         run(Event::TalentDeleted, k).await;
+    }
+}
+
+/// Talents that are told of while a build is verified.
+const TOLD_OF: [u64; 6] = [1, 2, 3, 4, 5, 6];
+
+/// Tells of each of them, and has the changes applied to the active version.
+fn tell_of_all(other: &Runner, blue: &OfflineBlue) {
+    at_once(async {
+        for talent in TOLD_OF {
+            blue.patch(Kind::Talents, talent, &json!({ "profile": { "city": "Farport" } }));
+            let webhook = blue.webhook(Event::TalentUpdated, talent).unwrap();
+            assert_eq!(deliver(other, &webhook).await.status, 202);
+        }
+        let received = other.world.queue.receive(QueueName::Transform, TOLD_OF.len());
+        assert_eq!(received.len(), TOLD_OF.len());
+        for one in received {
+            other.transform.handle(one.message()).await.unwrap();
+            other.world.queue.delete(&one);
+        }
+    });
+}
+
+#[tokio::test]
+async fn changes_that_arrive_while_a_build_is_verified_do_not_wait_for_the_gates() {
+    #[derive(Default)]
+    struct Seen {
+        told: bool,
+        closed: bool,
+        /// Raw objects that were replayed since the changes came, before and while the gates were closed.
+        before: BTreeSet<String>,
+        while_closed: BTreeSet<String>,
+    }
+    let mut bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    bench.world.queue.set_kindness(true, 0);
+    let other = runner(&bench.world, &Trace::default(), &bench.settings);
+    let blue = bench.blue.clone();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let watch = seen.clone();
+    bench.restart(&Trace::new(move |call: &Call| {
+        let mut seen = watch.lock().unwrap();
+        match call.op {
+            // Comparing keys is the last part of verifying.
+            "hashes" if !seen.told => {
+                seen.told = true;
+                tell_of_all(&other, &blue);
+            }
+            "set_gates" => seen.closed = call.what.contains("Closed"),
+            "merge" if seen.told => {
+                let raw = call.what.split(' ').next_back().unwrap().to_owned();
+                if seen.closed {
+                    seen.while_closed.insert(raw)
+                } else {
+                    seen.before.insert(raw)
+                };
+            }
+            _ => {}
+        }
+        Decision::Proceed
+    }));
+    let run = bench.sync(Mode::Full).await;
+    assert!(run.outcome.unwrap().is_success(), "{run:?}");
+    let Seen { told, before, while_closed, .. } = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(told, "the build was verified");
+    assert!(while_closed.is_empty(), "{while_closed:?} waited for the gates");
+    assert_eq!(before.len(), TOLD_OF.len(), "{before:?}");
+    for talent in TOLD_OF {
+        assert_eq!(bench.row("talents", &talent.to_string()).await.unwrap()["city"], "Farport");
     }
 }

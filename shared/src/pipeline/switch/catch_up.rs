@@ -17,8 +17,8 @@ use crate::ports::entities::Writer;
 
 /// Entries read at once.
 const ENTRIES: usize = 100;
-/// A backlog this small is left for when the gates are closed.
-const LITTLE: u64 = 20;
+/// A backlog this small is left for when the gates are closed: each entry is a write that changes wait for.
+const LITTLE: u64 = 1;
 /// Rounds before the gates close however much arrives meanwhile.
 const ROUNDS: usize = 10;
 

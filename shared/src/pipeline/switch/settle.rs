@@ -144,6 +144,8 @@ impl Switch {
         }
         let mut also = self.cursors_of(&run.value).await?;
         also.push(Write::Delete { key: ledger::building_key(), when: Precondition::None });
+        // Verification took the longer the more rows there are; what came in meanwhile must not wait for the gates.
+        let replayed = replayed + self.catch_up(&target, &mut from, fence).await?;
         let replay = Replay::Rest { from, replayed };
         self.cut_over(&target, replay, fence, run.value.id.as_str(), also).await?;
         self.end(run, None, Vec::new()).await?;
