@@ -16,12 +16,21 @@ pub struct Gap {
 impl Gap {
     /// The stage, and what it did last.
     pub fn begins(&self) -> (&str, &str) {
-        (&self.stage, &self.last)
+        (self.stages(), &self.last)
+    }
+
+    /// The stages whose gap this is. A run is sent to be settled by whoever comes last, poll or transform, and
+    /// the clock decides which of them that is: a death of either, right after it, is the same gap.
+    pub fn stages(&self) -> &str {
+        match (self.stage.as_str(), self.last.as_str()) {
+            ("poll" | "transform", "queue.send(settle) after") => "poll|transform",
+            (stage, _) => stage,
+        }
     }
 
     /// Where to die to be in the `nth` gap that begins as this one does.
     pub fn die(&self, nth: u64) -> String {
-        format!("{} {} {nth}", self.stage, self.last)
+        format!("{} {} {nth}", self.stages(), self.last)
     }
 }
 

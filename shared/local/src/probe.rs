@@ -37,10 +37,11 @@ pub struct ProbeOptions {
     pub die: Option<DieAt>,
 }
 
-/// The `nth` time (from 1) that this process announces `event`. Written as a line of the file, then the number.
+/// The `nth` time (from 1) that this process announces one of these events. Written as a line of the file, then
+/// the number; `poll|transform` is either stage, for what the one does that comes last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DieAt {
-    pub event: String,
+    pub events: Vec<String>,
     pub nth: u64,
 }
 
@@ -50,9 +51,9 @@ impl FromStr for DieAt {
     fn from_str(text: &str) -> Result<Self, BadDieAt> {
         let bad = || BadDieAt(text.to_owned());
         let words: Vec<&str> = text.split(' ').collect();
-        let [stage, operation, phase @ ("before" | "after"), nth] = words[..] else { return Err(bad()) };
+        let [stages, operation, phase @ ("before" | "after"), nth] = words[..] else { return Err(bad()) };
         let nth = nth.parse().ok().filter(|nth| *nth > 0).ok_or_else(bad)?;
-        Ok(Self { event: format!("{stage} {operation} {phase}"), nth })
+        Ok(Self { events: stages.split('|').map(|stage| format!("{stage} {operation} {phase}")).collect(), nth })
     }
 }
 
@@ -67,7 +68,7 @@ pub struct Probes(Option<Arc<Probe>>);
 struct Probe {
     file: Option<File>,
     die: Option<DieAt>,
-    /// How often the event to die at came. Also keeps the lines in the order of the events.
+    /// How often the events to die at came. Also keeps the lines in the order of the events.
     seen: Mutex<u64>,
 }
 
@@ -102,7 +103,7 @@ impl Probe {
             // A probe that can't write must not change what it watches; its reader misses the line.
             let _ = file.write_all(format!("{event}\n").as_bytes());
         }
-        if let Some(die) = self.die.as_ref().filter(|die| die.event == event) {
+        if let Some(die) = self.die.as_ref().filter(|die| die.events.iter().any(|one| one == event)) {
             *seen += 1;
             if *seen == die.nth {
                 std::process::abort();
@@ -314,7 +315,9 @@ mod tests {
     #[test]
     fn a_point_is_a_line_of_the_file_and_a_number() {
         let parsed: DieAt = "poll ledger.transact(run+lease) after 3".parse().unwrap();
-        assert_eq!(parsed, DieAt { event: "poll ledger.transact(run+lease) after".into(), nth: 3 });
+        assert_eq!(parsed, DieAt { events: vec!["poll ledger.transact(run+lease) after".into()], nth: 3 });
+        let either: DieAt = "poll|transform queue.send(settle) after 1".parse().unwrap();
+        assert_eq!(either.events, ["poll queue.send(settle) after", "transform queue.send(settle) after"]);
         for wrong in
             ["", "poll blobs.put after", "poll blobs.put after 0", "poll blobs.put during 1", "poll  after 1 1"]
         {
