@@ -182,8 +182,12 @@ fn run(settings: &Settings) -> ExitCode {
     }
     let took = began.elapsed().as_secs_f64();
     print_totals(settings, &total, done, took);
-    let silent: Vec<&str> =
-        Kind::ALL.into_iter().zip(&total.faults).filter(|(_, count)| **count == 0).map(|(kind, _)| kind.name()).collect();
+    let silent: Vec<&str> = Kind::ALL
+        .into_iter()
+        .zip(&total.faults)
+        .filter(|(_, count)| **count == 0)
+        .map(|(kind, _)| kind.name())
+        .collect();
     if !silent.is_empty() && done >= 100 && settings.without.is_empty() {
         println!("these faults never struck, so nothing is known of them: {}", silent.join(", "));
         return ExitCode::FAILURE;

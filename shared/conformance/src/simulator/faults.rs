@@ -149,7 +149,13 @@ impl Faults {
             let once_in = if without.contains(&kind) { 0 } else { rate };
             Die { seed: Mutex::new(own), once_in, count: AtomicU64::new(0) }
         });
-        Self { dice: dice.into(), most, struck: AtomicU64::new(0), also: AtomicU64::new(0), off: AtomicBool::new(false) }
+        Self {
+            dice: dice.into(),
+            most,
+            struck: AtomicU64::new(0),
+            also: AtomicU64::new(0),
+            off: AtomicBool::new(false),
+        }
     }
 
     /// Whether this fault happens now. Counted if it does.

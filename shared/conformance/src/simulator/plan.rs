@@ -14,25 +14,52 @@ use crate::seed::Seed;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// A schedule fires.
-    Sync { source: usize, mode: Mode },
+    Sync {
+        source: usize,
+        mode: Mode,
+    },
     /// Records are born, edited or deleted at a source.
-    Birth { source: usize },
-    Edit { source: usize, count: usize },
-    Delete { source: usize },
+    Birth {
+        source: usize,
+    },
+    Edit {
+        source: usize,
+        count: usize,
+    },
+    Delete {
+        source: usize,
+    },
     /// A source tells that something happened, and not what.
-    Look { source: usize },
+    Look {
+        source: usize,
+    },
     /// People.
-    Deploy { mapping: Mapping },
-    Rebuild { switch: bool, force: bool },
-    Rollback { as_was: bool },
-    SwitchToReady { force: bool },
+    Deploy {
+        mapping: Mapping,
+    },
+    Rebuild {
+        switch: bool,
+        force: bool,
+    },
+    Rollback {
+        as_was: bool,
+    },
+    SwitchToReady {
+        force: bool,
+    },
     DropReady,
     ReplayRejects,
     /// A reader lists an entity.
-    Read { entity: usize, limit: usize, unhurried: bool },
+    Read {
+        entity: usize,
+        limit: usize,
+        unhurried: bool,
+    },
     Upkeep,
     /// A process ends and another begins.
-    Restart { process: usize },
+    Restart {
+        process: usize,
+    },
 }
 
 #[derive(Clone, Debug)]

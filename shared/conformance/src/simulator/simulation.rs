@@ -195,7 +195,8 @@ impl Simulation {
                 until = self.world.time.now().plus(DRAINS_IN);
             } else if self.world.time.now() > until {
                 let waits = self.world.stores.queue.bodies();
-                let runs: Vec<String> = self.unfinished().iter().map(|run| format!("{} {:?}", run.id, run.state)).collect();
+                let runs: Vec<String> =
+                    self.unfinished().iter().map(|run| format!("{} {:?}", run.id, run.state)).collect();
                 return self.world.oracle.violated(Promise::P12, || {
                     format!("hours after the last fault, runs {runs:?} have not ended, and these wait: {waits:?}")
                 });
@@ -297,7 +298,9 @@ impl Simulation {
     fn next_message(&self) -> Option<(Millis, QueueName)> {
         let free = |queue: &QueueName| self.at_work.get(queue).is_none_or(|tasks| tasks.len() < AT_ONCE);
         let queues = QueueName::ALL.into_iter().filter(free);
-        queues.filter_map(|queue| Some((self.world.stores.queue.next_visible_in(queue)?, queue))).min_by_key(|(at, _)| *at)
+        queues
+            .filter_map(|queue| Some((self.world.stores.queue.next_visible_in(queue)?, queue)))
+            .min_by_key(|(at, _)| *at)
     }
 
     /// One step of one task, or one batch taken; `false` when nothing is due.
@@ -436,7 +439,9 @@ impl Simulation {
                 let (process, configurations) = (self.any_process(), self.configurations.clone());
                 self.errand(process.number, async move { process.deploy(mapping, &configurations).await });
             }
-            Action::Rebuild { switch, force } => self.ask(move |process| async move { process.rebuild(switch, force).await }),
+            Action::Rebuild { switch, force } => {
+                self.ask(move |process| async move { process.rebuild(switch, force).await })
+            }
             Action::Rollback { as_was } => self.ask(move |process| async move { process.roll_back(as_was).await }),
             Action::SwitchToReady { force } => {
                 self.ask(move |process| async move { process.switch_to_ready(force).await });

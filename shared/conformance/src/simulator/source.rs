@@ -144,7 +144,9 @@ impl Source {
         let size = query.size.max(1);
         let start = match self.style {
             Style::Page => (query.page.max(1) - 1) * size,
-            Style::Cursor => all.iter().position(|record| query.cursor.is_none_or(|c| record.id > c)).unwrap_or(all.len()),
+            Style::Cursor => {
+                all.iter().position(|record| query.cursor.is_none_or(|c| record.id > c)).unwrap_or(all.len())
+            }
         };
         let records: Vec<Record> = all.iter().skip(start).take(size).map(|record| (*record).clone()).collect();
         let more = start + records.len() < all.len();

@@ -199,7 +199,12 @@ impl Upstream for SimUpstream {
         world.oracle.served(index, &request.url, &page.records, lied);
         world.note(|| {
             let ids: Vec<u64> = page.records.iter().map(|record| record.id).collect();
-            format!("source {} serves {} {ids:?}{}", SOURCES[index], path(&request), if lied { ", and lies" } else { "" })
+            format!(
+                "source {} serves {} {ids:?}{}",
+                SOURCES[index],
+                path(&request),
+                if lied { ", and lies" } else { "" }
+            )
         });
         let response = page_answer(world, endpoint.source.style, &page);
         if let Some(id) = twice {

@@ -84,7 +84,15 @@ impl History {
 }
 
 impl World {
-    pub fn new(time: Arc<Time>, faults: Arc<Faults>, stores: Stores, sources: Arc<Mutex<Sources>>, oracle: Arc<Oracle>, history: History, latency: Seed) -> Self {
+    pub fn new(
+        time: Arc<Time>,
+        faults: Arc<Faults>,
+        stores: Stores,
+        sources: Arc<Mutex<Sources>>,
+        oracle: Arc<Oracle>,
+        history: History,
+        latency: Seed,
+    ) -> Self {
         Self {
             time,
             faults,
@@ -326,4 +334,3 @@ impl<L: LedgerReader + ?Sized> LedgerReader for ServedLedger<L> {
         self.inner.list(part, prefix, after, limit).await
     }
 }
-

@@ -238,7 +238,12 @@ impl<P: Secrets + ?Sized, W: Watch> Secrets for Tapped<P, W> {
 impl<P: Upstream + ?Sized, W: Watch> Upstream for Tapped<P, W> {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         let path = request.url.split('?').next().unwrap_or_default();
-        let asked = Asked { port: "upstream", op: "send", what: What::Request(request.method.as_str(), path), payload: &request };
+        let asked = Asked {
+            port: "upstream",
+            op: "send",
+            what: What::Request(request.method.as_str(), path),
+            payload: &request,
+        };
         self.watch.call(asked, || self.inner.send(request.clone())).await
     }
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Switch;
-use crate::domain::{Fence, Generation, Manifest, Raw, SourceId};
+use super::{Switch, Target};
+use crate::domain::{Fence, Generation, Raw, SourceId};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog;
 use crate::pipeline::error::StageError;
@@ -27,12 +27,7 @@ pub(super) type Positions = BTreeMap<SourceId, u64>;
 
 impl Switch {
     /// Replays until little is left. Returns how many entries that were.
-    pub(super) async fn catch_up(
-        &self,
-        target: &Manifest,
-        at: &mut Positions,
-        fence: Fence,
-    ) -> Result<u64, StageError> {
+    pub(super) async fn catch_up(&self, target: &Target, at: &mut Positions, fence: Fence) -> Result<u64, StageError> {
         let mut total = 0;
         for _ in 0..ROUNDS {
             let replayed = self.replay_rest(target, at, fence).await?;
@@ -47,17 +42,16 @@ impl Switch {
     /// Replays everything that is in the log now.
     pub(super) async fn replay_rest(
         &self,
-        target: &Manifest,
+        target: &Target,
         at: &mut Positions,
         fence: Fence,
     ) -> Result<u64, StageError> {
         if mutants::on(Mutant::NoCatchUp) {
             return Ok(0);
         }
-        let generations = self.own_generations(target).await?;
         let mut total = 0;
         for (source, position) in at.iter_mut() {
-            let of_source: Vec<Generation> = generations.iter().filter(|g| g.source == *source).cloned().collect();
+            let of_source: Vec<Generation> = target.own.iter().filter(|g| g.source == *source).cloned().collect();
             loop {
                 let entries = changelog::entries(self.ledger.as_ref(), source, *position, ENTRIES).await?;
                 let Some((last, _)) = entries.last() else { break };
@@ -91,10 +85,10 @@ impl Switch {
 
     /// How many entries the target lacks, if those before these positions are all in it. A version that was
     /// active has what was entered until it ceased to be; positions are earlier than that, to be safe.
-    pub(super) async fn left_out(&self, target: &Manifest, from: &Positions) -> Result<u64, StageError> {
+    pub(super) async fn left_out(&self, target: &Target, from: &Positions) -> Result<u64, StageError> {
         let mut sum = 0;
         for (source, position) in from {
-            let first = match target.deactivated {
+            let first = match target.manifest.deactivated {
                 Some(time) => changelog::first_since(self.ledger.as_ref(), source, time).await?,
                 None => *position,
             };

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::Switch;
 use super::catch_up::Positions;
+use super::{Switch, Target};
 use crate::domain::{Fence, GenerationId, Manifest, Pointer, Version, VersionState};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
@@ -39,38 +39,34 @@ impl Switch {
     /// Closes, replays the rest, moves, opens. `also` goes into the transaction that moves the pointer.
     pub(super) async fn cut_over(
         &self,
-        target: &Manifest,
+        target: &Target,
         replay: Replay,
         fence: Fence,
         who: &str,
         also: Vec<Write>,
     ) -> Result<Moved, StageError> {
-        let pointer = ledger::stored_pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(pointer.value.version))
+        let Target { manifest, own, shown } = target;
+        let old = ledger::read::<Manifest>(self.ledger.as_ref(), &ledger::version_key(shown.value.version))
             .await?
-            .ok_or(StageError::NoVersion(pointer.value.version))?;
-        let target_key = ledger::version_key(target.version);
+            .ok_or(StageError::NoVersion(shown.value.version))?;
+        let target_key = ledger::version_key(manifest.version);
         let stored = ledger::read::<Manifest>(self.ledger.as_ref(), &target_key)
             .await?
-            .filter(|stored| stored.value.state == target.state)
-            .ok_or_else(|| StageError::Busy(format!("{} was changed by somebody else meanwhile", target.version)))?;
+            .filter(|stored| stored.value.state == manifest.state)
+            .ok_or_else(|| StageError::Busy(format!("{} was changed by somebody else meanwhile", manifest.version)))?;
         let replaced: Vec<GenerationId> = old
             .value
             .generation_ids()
             .into_iter()
-            .filter(|id| target.generations.get(&id.entity) != Some(&id.number))
+            .filter(|id| manifest.generations.get(&id.entity) != Some(&id.number))
             .collect();
-        let own: Vec<GenerationId> = target
-            .generation_ids()
-            .into_iter()
-            .filter(|id| pointer.value.generations.get(&id.entity) != Some(&id.number))
-            .collect();
+        let own: Vec<GenerationId> = own.iter().map(|generation| generation.id.clone()).collect();
 
         let began = self.clock.now();
         if !mutants::on(Mutant::GatesStayOpen) {
             self.admin.set_gates(&replaced, Gate::Closed, fence).await?;
         }
-        let mut next: Manifest = target.clone();
+        let mut next = manifest.clone();
         let (replayed, left_out) = match replay {
             Replay::Rest { mut from, replayed } => {
                 let rest = self.replay_rest(target, &mut from, fence).await?;
@@ -87,20 +83,20 @@ impl Switch {
         left.deactivated = Some(now);
         left.cursors = self.cursors().await?;
         let moved = Pointer {
-            version: target.version,
-            previous: Some(pointer.value.version),
-            generations: target.generations.clone(),
+            version: manifest.version,
+            previous: Some(shown.value.version),
+            generations: manifest.generations.clone(),
             fence,
             at: now,
         };
         let mut writes = vec![
-            ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(pointer.revision)),
+            ledger::put_marked(pointer_key(), &moved, fence.0, Precondition::Matches(shown.revision)),
             lease::renew(ledger::switch_lease_key(), who, fence, now.plus(LEASE), 0),
             ledger::put(target_key, &next, ledger::unchanged(Some(&stored))),
             ledger::put(ledger::version_key(left.version), &left, ledger::unchanged(Some(&old))),
         ];
         // A version that was active before knows where its data stood; going on from there misses nothing.
-        for (key, cursor) in &target.cursors {
+        for (key, cursor) in &manifest.cursors {
             if let Some((source, stream)) = key.rsplit_once('#') {
                 let key = ItemKey::new(format!("source#{source}"), format!("cursor#{stream}"));
                 writes.push(ledger::put(key, cursor, Precondition::None));
@@ -111,7 +107,8 @@ impl Switch {
         let moved_at = self.clock.now();
         self.admin.set_gates(&own, Gate::Open, fence).await?;
 
-        let moved = Moved { from: left.version, to: target.version, replayed, left_out, closed: moved_at.since(began) };
+        let moved =
+            Moved { from: left.version, to: manifest.version, replayed, left_out, closed: moved_at.since(began) };
         self.audit(who, &moved, fence).await?;
         tracing::info!(
             from = %moved.from,
@@ -123,28 +120,32 @@ impl Switch {
         Ok(moved)
     }
 
-    /// The manifest as it would be active now. Of a version that never was, only what it built itself is its
-    /// own: everything else is as readers have it, whatever was switched since it was begun. Entities that
-    /// were declared meanwhile stay.
-    pub(super) async fn as_it_would_be(&self, target: &Manifest) -> Result<Manifest, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+    /// The version as it would be active now. Of one that never was, only what it built itself is its own:
+    /// everything else is as readers have it, whatever was switched since it was begun. Entities that were
+    /// declared meanwhile stay. Worked out once, under the mover's lease: until that is given back, nobody else
+    /// moves the pointer.
+    pub(super) async fn as_it_would_be(&self, target: &Manifest) -> Result<Target, StageError> {
+        let shown = ledger::stored_pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let loaded = self.systems.current().await?;
-        let mut target = target.clone();
-        if target.activated.is_none() {
-            for (entity, number) in &mut target.generations {
+        let mut manifest = target.clone();
+        if manifest.activated.is_none() {
+            for (entity, number) in &mut manifest.generations {
                 if *number != target.version.0
-                    && let Some(now) = pointer.generations.get(entity)
+                    && let Some(now) = shown.value.generations.get(entity)
                 {
                     *number = *now;
                 }
             }
         }
-        for (entity, number) in &pointer.generations {
+        for (entity, number) in &shown.value.generations {
             if loaded.system.entity(entity).is_some() {
-                target.generations.entry(entity.clone()).or_insert(*number);
+                manifest.generations.entry(entity.clone()).or_insert(*number);
             }
         }
-        Ok(target)
+        let mut own = manifest.generation_ids();
+        own.retain(|id| shown.value.generations.get(&id.entity) != Some(&id.number));
+        let own = ledger::generations(self.ledger.as_ref(), own).await?;
+        Ok(Target { manifest, own, shown })
     }
 
     /// Where the next incremental run of every stream would start, by `source#stream`.

@@ -35,9 +35,9 @@ pub use verify::{EntityVerdict, RelationVerdict, Verdict};
 
 use super::error::StageError;
 use super::lease::{self, Lease};
-use super::ledger;
+use super::ledger::{self, Stored};
 use super::systems::Systems;
-use crate::domain::{Fence, Manifest, SourceId, Version, VersionState};
+use crate::domain::{Fence, Generation, Manifest, Pointer, SourceId, Version, VersionState};
 use crate::mutants::{self, Mutant};
 use crate::ports::entities::Gate;
 use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
@@ -71,6 +71,15 @@ pub struct Settling {
     pub compared: usize,
     #[serde(default)]
     pub compared_to: Option<crate::domain::Key>,
+}
+
+/// A version to move to, as it was worked out under the mover's lease.
+pub(super) struct Target {
+    pub manifest: Manifest,
+    /// Its generations that readers don't see yet.
+    pub own: Vec<Generation>,
+    /// What readers see.
+    pub shown: Stored<Pointer>,
 }
 
 /// What an admin asks for when moving to a version by hand.
@@ -123,16 +132,18 @@ impl Switch {
         }
         let target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
-        for source in self.sources_of_own(&target).await? {
-            from.insert(source.clone(), self.replay_start(&target, &source).await?);
+        for source in target.own.iter().map(|generation| &generation.source) {
+            if !from.contains_key(source) {
+                from.insert(source.clone(), self.replay_start(&target.manifest, source).await?);
+            }
         }
-        let goes_back = target.activated.is_some();
+        let goes_back = target.manifest.activated.is_some();
         if ask.as_was || (goes_back && mutants::on(Mutant::RollbackWithoutChanges)) {
             let replay = Replay::Nothing { left_out: self.left_out(&target, &from).await? };
             return self.cut_over(&target, replay, fence, &ask.who, Vec::new()).await;
         }
         let replayed = self.catch_up(&target, &mut from, fence).await?;
-        if target.state == VersionState::Ready && !ask.force {
+        if target.manifest.state == VersionState::Ready && !ask.force {
             let verdict = self.compare_sizes(&target, None).await?;
             if !verdict.blocked.is_empty() {
                 return Err(StageError::Impossible(format!(
@@ -217,24 +228,5 @@ impl Switch {
         }
         self.ledger.transact(vec![lease::expire(key, &seen)]).await?;
         self.repair().await
-    }
-
-    /// The sources of the generations that the target does not share with the active version.
-    async fn sources_of_own(&self, target: &Manifest) -> Result<Vec<SourceId>, StageError> {
-        let mut sources: Vec<SourceId> = self.own_generations(target).await?.into_iter().map(|g| g.source).collect();
-        sources.sort();
-        sources.dedup();
-        Ok(sources)
-    }
-
-    /// The target's generations that the active version does not have.
-    pub(super) async fn own_generations(
-        &self,
-        target: &Manifest,
-    ) -> Result<Vec<crate::domain::Generation>, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let mut own = target.generation_ids();
-        own.retain(|id| pointer.generations.get(&id.entity) != Some(&id.number));
-        Ok(ledger::generations(self.ledger.as_ref(), own).await?)
     }
 }

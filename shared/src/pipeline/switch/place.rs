@@ -9,9 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::Switch;
-use crate::domain::{
-    Fence, Generation, GenerationId, Manifest, Millis, Pointer, SourceId, Version, VersionState,
-};
+use crate::domain::{Fence, Generation, GenerationId, Manifest, Millis, Pointer, SourceId, Version, VersionState};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};

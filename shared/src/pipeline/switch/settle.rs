@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::cut_over::Replay;
 use super::{Settling, Switch};
-use crate::domain::{Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState};
+use crate::domain::{
+    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
+};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
@@ -88,7 +90,7 @@ impl Switch {
     async fn settle_build(
         &self,
         run: Stored<Run>,
-        mut target: Manifest,
+        target: Manifest,
         fence: Fence,
         budget: &Budget,
     ) -> Result<Settled, StageError> {
@@ -99,15 +101,14 @@ impl Switch {
             return Ok(Settled::Moved);
         }
         let run = self.mark_settling(run).await?;
-        target = self.as_it_would_be(&target).await?;
+        let mut target = self.as_it_would_be(&target).await?;
         let mut from = BTreeMap::new();
-        for generation in self.own_generations(&target).await? {
-            let source = generation.source.to_string();
-            let start = target.replayed.get(&source).copied().unwrap_or(generation.since);
-            from.entry(generation.source).or_insert(start);
+        for generation in &target.own {
+            let replayed = target.manifest.replayed.get(&generation.source.to_string());
+            from.entry(generation.source.clone()).or_insert(replayed.copied().unwrap_or(generation.since));
         }
         let replayed = self.catch_up(&target, &mut from, fence).await?;
-        target.replayed = from.iter().map(|(source, number)| (source.to_string(), *number)).collect();
+        target.manifest.replayed = from.iter().map(|(source, number)| (source.to_string(), *number)).collect();
 
         let key = ledger::settling_key(&run.value.id);
         let mut settling: Settling =
@@ -121,7 +122,7 @@ impl Switch {
         self.ledger
             .transact(vec![
                 ledger::put(key, &settling, Precondition::None),
-                ledger::put(ledger::version_key(target.version), &target, Precondition::None),
+                ledger::put(ledger::version_key(target.manifest.version), &target.manifest, Precondition::None),
                 ledger::fenced(ledger::switch_lease_key(), fence),
             ])
             .await?;
@@ -129,18 +130,16 @@ impl Switch {
             return Ok(Settled::OutOfBudget);
         }
         if !settling.verdict.blocked.is_empty() && !run.value.force && !mutants::on(Mutant::GuardIgnored) {
+            let version = target.manifest.version;
             let why = format!(
-                "the guard stopped {}: {}. Readers still see what they saw. Look at it with `teal versions --diff {}`, \
-                 switch to it all the same with `teal switch {} --force`",
-                target.version,
+                "the guard stopped {version}: {}. Readers still see what they saw. Look at it with \
+                 `teal versions --diff {version}`, switch to it all the same with `teal switch {version} --force`",
                 settling.verdict.blocked.join("; "),
-                target.version,
-                target.version
             );
-            return self.leave_ready(run, target, Some((Outcome::Failed, why))).await;
+            return self.leave_ready(run, target.manifest, Some((Outcome::Failed, why))).await;
         }
         if !run.value.switch {
-            return self.leave_ready(run, target, None).await;
+            return self.leave_ready(run, target.manifest, None).await;
         }
         let mut also = self.cursors_of(&run.value).await?;
         also.push(Write::Delete { key: ledger::building_key(), when: Precondition::None });

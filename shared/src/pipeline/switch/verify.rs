@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settling, Switch};
+use super::{Settling, Switch, Target};
 use crate::config::{Guard, RelationsGuard};
-use crate::domain::{Counts, EntityName, GenerationId, Key, Manifest};
+use crate::domain::{Counts, EntityName, GenerationId, Key};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
 use crate::pipeline::poll::Budget;
@@ -47,18 +47,13 @@ pub struct RelationVerdict {
 
 impl Switch {
     /// Sizes and rejects of the target's own generations against what is active.
-    pub(super) async fn compare_sizes(
-        &self,
-        target: &Manifest,
-        counts: Option<&Counts>,
-    ) -> Result<Verdict, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+    pub(super) async fn compare_sizes(&self, target: &Target, counts: Option<&Counts>) -> Result<Verdict, StageError> {
         let mut verdict = Verdict::default();
-        for generation in self.own_generations(target).await? {
+        for generation in &target.own {
             let loaded = self.systems.get(&generation.config).await?;
             let name = generation.id.entity.clone();
             let Some(entity) = loaded.system.entity(&name) else { continue };
-            let before = match pointer.generation(&name) {
+            let before = match target.shown.value.generation(&name) {
                 Some(id) => self.reader.head(&id).await?.rows,
                 None => 0,
             };
@@ -75,7 +70,7 @@ impl Switch {
     /// Goes on with checking relations; `false` when the budget is spent before the end.
     pub(super) async fn check_relations(
         &self,
-        target: &Manifest,
+        target: &Target,
         settling: &mut Settling,
         budget: &Budget,
     ) -> Result<bool, StageError> {
@@ -121,15 +116,13 @@ impl Switch {
     /// before the end. Compared key by key, because changes that came in beside the listing are in both sizes.
     pub(super) async fn count_gone(
         &self,
-        target: &Manifest,
+        target: &Target,
         settling: &mut Settling,
         budget: &Budget,
     ) -> Result<bool, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let own = self.own_generations(target).await?;
-        while let Some(generation) = own.get(settling.compared) {
+        while let Some(generation) = target.own.get(settling.compared) {
             let new = &generation.id;
-            while let Some(old) = pointer.generation(&new.entity) {
+            while let Some(old) = target.shown.value.generation(&new.entity) {
                 if budget.is_spent(self.clock.now()) {
                     return Ok(false);
                 }
@@ -175,16 +168,16 @@ impl Switch {
     }
 
     /// Relations of which the target rebuilds either side.
-    async fn relations_to_check(&self, target: &Manifest) -> Result<Vec<ToCheck>, StageError> {
-        let own: Vec<GenerationId> = self.own_generations(target).await?.into_iter().map(|g| g.id).collect();
+    async fn relations_to_check(&self, target: &Target) -> Result<Vec<ToCheck>, StageError> {
+        let is_own = |id: &GenerationId| target.own.iter().any(|generation| generation.id == *id);
         let mut out = Vec::new();
-        for generation in ledger::generations(self.ledger.as_ref(), target.generation_ids()).await? {
+        for generation in ledger::generations(self.ledger.as_ref(), target.manifest.generation_ids()).await? {
             let loaded = self.systems.get(&generation.config).await?;
             let Some(entity) = loaded.system.entity(&generation.id.entity) else { continue };
             for relation in &entity.schema.relations {
-                let Some(number) = target.generations.get(&relation.to) else { continue };
+                let Some(number) = target.manifest.generations.get(&relation.to) else { continue };
                 let to = GenerationId { entity: relation.to.clone(), number: *number };
-                if own.contains(&generation.id) || own.contains(&to) {
+                if is_own(&generation.id) || is_own(&to) {
                     out.push(ToCheck {
                         from: generation.id.clone(),
                         field: relation.field.clone(),

@@ -17,8 +17,8 @@ use crate::config::{Action, Entity};
 use crate::domain::raw::RawFrom;
 use crate::domain::run::RecordCounts;
 use crate::domain::{
-    ConfigHash, Counts, Effect, Generation, Key, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId, SourceName,
-    StreamName,
+    ConfigHash, Counts, Effect, Generation, Key, Millis, Raw, RawKey, RecordChange, Reject, RejectReason, RunId,
+    SourceName, StreamName,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;

@@ -268,7 +268,8 @@ impl Oracle {
         let Some(lease) = self.item::<Lease>(&key) else { return };
         let troubles = (self.troubles)();
         let mut state = self.state();
-        let run = state.runs.entry(RunId::new(&lease.holder)).or_insert_with(|| RunSeen::new(self.time.now(), troubles));
+        let run =
+            state.runs.entry(RunId::new(&lease.holder)).or_insert_with(|| RunSeen::new(self.time.now(), troubles));
         *run.pages.entry(url.to_owned()).or_default() += 1;
         run.lied |= lied;
         run.records += records.len();

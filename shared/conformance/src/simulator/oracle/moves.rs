@@ -22,7 +22,11 @@ impl Oracle {
             self.generation_is_whole(id, &pointer, before.as_ref());
         }
         let mut state = self.state();
-        for id in before.iter().flat_map(Pointer::generation_ids).filter(|id| pointer.generations.get(&id.entity) != Some(&id.number)) {
+        for id in before
+            .iter()
+            .flat_map(Pointer::generation_ids)
+            .filter(|id| pointer.generations.get(&id.entity) != Some(&id.number))
+        {
             state.generations.entry(id).or_default().left = Some(now);
         }
         for id in pointer.generation_ids() {
@@ -116,7 +120,8 @@ impl Oracle {
         };
         let manifest: Option<Manifest> = self.item(&ledger::version_key(pointer.version));
         let builder = manifest.and_then(|m| m.run).and_then(|run| self.run(&run));
-        let forced = listing.force || builder.is_some_and(|run| run.force || run.state == teal::domain::RunState::Ended);
+        let forced =
+            listing.force || builder.is_some_and(|run| run.force || run.state == teal::domain::RunState::Ended);
         #[expect(clippy::cast_precision_loss, reason = "a share of a few rows")]
         let least = old.rows as f64 * (1.0 - MAX_SHRINK);
         // Deletes that came by webhook since the sizes were compared are nobody's guess.
@@ -135,7 +140,8 @@ impl Oracle {
         let source = source_of(id.entity.as_str());
         for (other, theirs) in state.generations.iter().filter(|(other, _)| other.entity == id.entity) {
             for raw in theirs.live.difference(&seen.merged) {
-                let is_change = state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
+                let is_change =
+                    state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
                 if is_change && state.live.get(raw).is_some_and(|live| *live > since) {
                     return self.violated(Promise::P4, || format!("{id} is shown without {raw}, which {other} has"));
                 }

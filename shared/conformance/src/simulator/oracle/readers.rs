@@ -68,7 +68,9 @@ impl Oracle {
             None => match self.place(version, entity, &reading.began) {
                 Some(place) => reading.place.insert(place),
                 None => {
-                    self.violated(Promise::P2, || format!("a reader got {entity} of {version}, which was never active"));
+                    self.violated(Promise::P2, || {
+                        format!("a reader got {entity} of {version}, which was never active")
+                    });
                     return Next::End;
                 }
             },

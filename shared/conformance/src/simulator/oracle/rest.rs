@@ -36,7 +36,10 @@ impl Oracle {
             if matches!(manifest.state, VersionState::Active | VersionState::Previous | VersionState::Ready) {
                 for id in manifest.generation_ids() {
                     if checked.insert(id.clone()) && !self.is_broken() {
-                        self.follows_from_raw(&id, id.number == pointer.generations.get(&id.entity).copied().unwrap_or(0));
+                        self.follows_from_raw(
+                            &id,
+                            id.number == pointer.generations.get(&id.entity).copied().unwrap_or(0),
+                        );
                     }
                 }
             }
@@ -210,9 +213,9 @@ impl Oracle {
     }
 }
 
-fn first_difference(
-    a: &BTreeMap<i64, Map<String, Json>>,
-    b: &BTreeMap<i64, Map<String, Json>>,
-) -> Option<i64> {
-    a.iter().find(|(key, row)| b.get(key) != Some(row)).or_else(|| b.iter().find(|(key, _)| !a.contains_key(key))).map(|(key, _)| *key)
+fn first_difference(a: &BTreeMap<i64, Map<String, Json>>, b: &BTreeMap<i64, Map<String, Json>>) -> Option<i64> {
+    a.iter()
+        .find(|(key, row)| b.get(key) != Some(row))
+        .or_else(|| b.iter().find(|(key, _)| !a.contains_key(key)))
+        .map(|(key, _)| *key)
 }
