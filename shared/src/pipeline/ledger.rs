@@ -147,6 +147,9 @@ pub struct StreamProgress {
     pub ended: bool,
     /// What the complete listing leaves for the next incremental run.
     pub cursor: Option<Json>,
+    /// Revision of the cursor that an incremental listing started from: it moves that one and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<u64>,
     /// For finding a listing that goes in circles: a position, and after how many pages to take a new one.
     #[serde(default)]
     pub anchor: Option<Json>,

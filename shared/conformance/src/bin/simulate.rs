@@ -16,7 +16,7 @@ Simulates Teal's stages with everything going wrong, from one seed after the oth
 
 simulate [--seeds N] [--seed S] [--minutes M] [--records N] [--runs N]
     N seeds from S on (default: 1000 from 1), for at most M minutes
-    worlds of 3 sources with that many records each (20), asked for that many runs each (5)
+    worlds of 3 sources with that many records each (20), whose schedules ask for that many runs in all (5)
 
 simulate mutants [--seeds N] [--seed S] [--only NAME]
     proves that it can see: makes one deliberate mistake after the other and counts the seeds until a promise is
@@ -211,11 +211,11 @@ fn print_totals(settings: &Settings, total: &Report, done: u64, took: f64) {
         done as f64 / took.max(0.001)
     );
     println!(
-        "a seed has 3 sources x {} records x {} runs asked for: {:.0} steps, {:.1} runs, {:.1} hours in the world",
+        "a seed has 3 sources x {} records and {} runs by schedule, {:.1} in all: {:.0} steps in {:.1} hours of the world",
         settings.size.records,
         settings.size.runs,
-        each(total.steps),
         each(total.runs),
+        each(total.steps),
         each(total.time) / 3_600_000.0
     );
     println!("faults that struck:");

@@ -40,6 +40,8 @@ kinds! {
     Stall "stall" once in 900,
     /// The same, while a lease is read or taken.
     StallAtLease "stall-at-lease" once in 80,
+    /// A process dies right before it sends a message.
+    DieUnsent "die-unsent" once in 120,
     /// A process dies while gates are closed or about to be opened.
     DieAtGate "die-at-gate" once in 40,
     /// A call fails and nothing happened.

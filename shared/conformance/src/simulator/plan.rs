@@ -80,7 +80,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub records: usize,
-    /// Runs that are asked for, a source.
+    /// Runs that schedules ask for, over all sources. Webhooks, people and the end of a simulation ask for more.
     pub runs: usize,
 }
 
@@ -101,16 +101,22 @@ impl Plan {
         // A lively hour or a long day: in the one everything overlaps, in the other leases and graces run out.
         let minutes = [10, 60, 300][dice.below(3)];
         let mut actions = Vec::new();
+        // Half of what happens, happens around a few moments: trouble needs company.
+        let moments: Vec<u64> = (0..2 + dice.below(4)).map(|_| dice.number() % (minutes * 60_000)).collect();
         let mut at = |dice: &mut Seed, action: Action| {
-            let millis = dice.number() % (minutes * 60_000);
+            let millis = match dice.once_in(2) {
+                true => moments[dice.below(moments.len())] + dice.number() % 3000,
+                false => dice.number() % (minutes * 60_000),
+            };
             actions.push((Duration::from_millis(millis), action));
         };
+        for _ in 0..size.runs {
+            let source = dice.below(SOURCES.len());
+            let mode = if source != 2 && dice.once_in(2) { Mode::Incremental } else { Mode::Full };
+            at(&mut dice, Action::Sync { source, mode });
+        }
         for source in 0..SOURCES.len() {
-            for _ in 0..size.runs {
-                let mode = if source != 2 && dice.once_in(2) { Mode::Incremental } else { Mode::Full };
-                at(&mut dice, Action::Sync { source, mode });
-            }
-            for _ in 0..4 + dice.below(5) {
+            for _ in 0..3 + dice.below(4) {
                 let count = 1 + dice.below(3);
                 at(&mut dice, Action::Edit { source, count });
             }
@@ -130,11 +136,12 @@ impl Plan {
         for _ in 0..3 + dice.below(4) {
             at(&mut dice, Action::Upkeep);
         }
-        let rare: [(u32, fn(&mut Seed) -> Action); 7] = [
+        type Draw = fn(&mut Seed) -> Action;
+        let rare: [(u32, Draw); 7] = [
             (2, |dice| Action::Deploy { mapping: Mapping::ALL[dice.below(Mapping::ALL.len())] }),
-            (2, |dice| Action::Rebuild { switch: !dice.once_in(3), force: dice.once_in(3) }),
+            (2, |dice| Action::Rebuild { switch: dice.once_in(2), force: dice.once_in(3) }),
             (2, |dice| Action::Rollback { as_was: dice.once_in(4) }),
-            (3, |dice| Action::SwitchToReady { force: dice.once_in(2) }),
+            (2, |dice| Action::SwitchToReady { force: dice.once_in(2) }),
             (6, |_| Action::DropReady),
             (4, |_| Action::ReplayRejects),
             (3, |dice| Action::Restart { process: dice.below(super::PROCESSES) }),

@@ -214,7 +214,7 @@ impl Watch for SimWatch {
         let (port, op) = (asked.port, asked.op);
         let writes = !matches!(op, "get" | "list" | "head" | "hashes" | "dangling" | "generations");
         self.travel(&asked).await;
-        if world.strikes(Kind::DieBefore) {
+        if world.strikes(Kind::DieBefore) || (port == "queue" && world.strikes(Kind::DieUnsent)) {
             self.die(End::Process(self.process)).await;
         }
         if world.strikes(Kind::ClockStep) {
@@ -239,7 +239,10 @@ impl Watch for SimWatch {
             if world.strikes(Kind::TimeoutAfter) {
                 self.die(End::Task(world.time.task())).await;
             }
-            world.time.pause(world.latency(2)).await;
+            let answer = world.latency(2);
+            if !answer.is_zero() {
+                world.time.pause(answer).await;
+            }
         }
         if result.is_ok() && world.strikes(Kind::FailAfter) {
             world.note(|| format!("p{} {port}.{op} {} fails after", self.process, asked.what));

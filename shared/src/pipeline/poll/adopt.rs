@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::start::Origin;
 use super::{Budget, Poll, Polled, page};
 use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Building, Slot, Stored, StreamProgress};
@@ -26,6 +27,17 @@ impl Poll {
             let Building { version, run } = building.value;
             return Err(StageError::Busy(format!("{version} is being built by run {run}; wait for it to end")));
         }
+        let key = ItemKey::new(ledger::SYSTEM, "rebuild");
+        let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        if let Some(holder) = seen.as_ref().map(|seen| RunId::new(&seen.value.holder))
+            && let Some(before) = ledger::run(self.ledger.as_ref(), &holder).await?
+            && before.value.state != RunState::Ended
+            && !mutants::on(Mutant::TwoRebuilds)
+        {
+            // It may have moved the pointer and died: its version is not being built any more, and it still has
+            // to end, under the lease that it has.
+            return Err(StageError::Busy(format!("rebuild {holder} has not ended; wait for it")));
+        }
         let mut origins = BTreeMap::new();
         for name in loaded.system.sources.keys() {
             let source = SourceId::new(name.as_str());
@@ -33,8 +45,6 @@ impl Poll {
             origins.insert(source, origin);
         }
         let id = self.new_run_id();
-        let key = ItemKey::new(ledger::SYSTEM, "rebuild");
-        let seen = lease::read(self.ledger.as_ref(), &key).await?;
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
         let (fence, [lease, _]) = lease::take(key, seen.as_ref(), numbers.as_ref(), id.to_string(), now.plus(LEASE), 0);
         let (version, build) = self.new_build(&loaded, &id, numbers.as_ref(), fence, &origins).await?;

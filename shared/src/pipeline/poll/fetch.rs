@@ -62,7 +62,7 @@ impl Poll {
             while !progress.ended {
                 let position = match &progress.position {
                     Some(position) => position.clone(),
-                    None => match self.first_position(&at, connector, &stream).await? {
+                    None => match self.first_position(&at, connector, &stream, &mut progress).await? {
                         Some(position) => position,
                         None => break,
                     },
@@ -109,6 +109,7 @@ impl Poll {
         at: &Progress,
         connector: &dyn Connector,
         stream: &StreamName,
+        progress: &mut StreamProgress,
     ) -> Result<Option<serde_json::Value>, StageError> {
         let mode = at.run.value.mode;
         let cursor = match mode {
@@ -118,6 +119,7 @@ impl Poll {
                 if !connector.incremental(stream) || cursor.is_none() {
                     return Ok(None);
                 }
+                progress.started_from = cursor.as_ref().map(|c| c.revision);
                 cursor.map(|c| c.value)
             }
             Mode::Full | Mode::Rebuild => None,

@@ -252,13 +252,8 @@ impl Poll {
         for source in &next.sources {
             for (stream, progress) in self.known_streams(&next, source).await? {
                 pages += progress.slots;
-                let cursor = progress.cursor.filter(|_| progress.ended && next.mode == Mode::Incremental);
-                if let Some(cursor) = cursor {
-                    writes.push(ledger::put(
-                        ledger::cursor_key(source, &stream),
-                        &cursor,
-                        crate::ports::Precondition::None,
-                    ));
+                if progress.ended && next.mode == Mode::Incremental {
+                    writes.extend(self.moved_cursor(source, &stream, &progress).await?);
                 }
             }
         }
@@ -279,6 +274,23 @@ impl Poll {
         self.ledger.transact(writes).await?;
         self.settle_if_sealed(&next).await?;
         Ok(Polled::Fetched)
+    }
+
+    /// The write that moves the cursor behind an incremental listing. None when the cursor is not the one that
+    /// the listing started from: somebody went back to an older version meanwhile, and what that one lacks is
+    /// still to be asked for.
+    async fn moved_cursor(
+        &self,
+        source: &SourceId,
+        stream: &StreamName,
+        progress: &StreamProgress,
+    ) -> Result<Option<Write>, StageError> {
+        let Some(cursor) = &progress.cursor else { return Ok(None) };
+        let key = ledger::cursor_key(source, stream);
+        let known: Option<Stored<serde_json::Value>> = ledger::read(self.ledger.as_ref(), &key).await?;
+        let is_the_same = known.as_ref().map(|known| known.revision) == progress.started_from;
+        let moves = is_the_same || mutants::on(Mutant::CursorOfAnother);
+        Ok(moves.then(|| ledger::put(key, cursor, ledger::unchanged(known.as_ref()))))
     }
 
     /// Ends a run that can't go on, with the reason.

@@ -152,7 +152,7 @@ impl Switch {
     }
 
     async fn mark_settling(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
-        if run.value.state == RunState::Settling {
+        if run.value.state == RunState::Settling || mutants::on(Mutant::ReadBeforeLease) {
             return Ok(run);
         }
         let mut next = run.value.clone();

@@ -63,8 +63,7 @@ impl Oracle {
 
     /// Whether no sync waits for another one to end.
     pub fn no_sync_waits(&self) -> bool {
-        let next = |source: &&str| self.item::<Json>(&ledger::next_key(&SourceId::new(source)));
-        SOURCES.iter().all(|source| next(&source).is_none())
+        SOURCES.iter().all(|source| self.item::<Json>(&ledger::next_key(&SourceId::new(source))).is_none())
     }
 
     /// Whether whoever moved the pointer last is done, gates and all.

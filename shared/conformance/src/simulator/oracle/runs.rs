@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use teal::domain::{Counts, Millis, Mode, Outcome, RawKey, Run, RunId, RunState, SourceId};
+use teal::domain::{Counts, GenerationId, Millis, Mode, Outcome, Pointer, RawKey, Run, RunId, RunState, SourceId};
 use teal::pipeline::ledger::{self, Slot, StreamProgress};
 
 use super::super::system::SOURCES;
@@ -164,6 +164,15 @@ impl Oracle {
         let sources = super::lock(&self.sources);
         let truth = &sources.all[source].source;
         if !self.true_clocks || truth.round > 1 {
+            return;
+        }
+        // Whoever goes back to an older version in the middle of a run has to wait for the next one.
+        let number = |pointer: &Pointer, id: &GenerationId| pointer.generations.get(&id.entity).copied();
+        let went_back = state.pointers.windows(2).any(|pair| {
+            let own = pair[1].1.generation_ids().into_iter().filter(|id| source_of(id.entity.as_str()) == source);
+            pair[1].0 >= seen.created && own.into_iter().any(|id| number(&pair[0].1, &id) > Some(id.number))
+        });
+        if went_back {
             return;
         }
         let expected: Vec<_> = truth.unchanged_over(seen.created, self.time.now()).cloned().collect();
