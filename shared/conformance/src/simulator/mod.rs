@@ -15,6 +15,7 @@
 //! Always holds: a plan and nothing else decides everything that happens. The same plan gives the same history
 //! on every machine.
 
+pub mod audit;
 mod executor;
 mod faults;
 mod library;
@@ -33,9 +34,12 @@ use teal::domain::Millis;
 pub use faults::Kind;
 pub use library::Library;
 pub use oracle::{Promise, Violation};
-pub use plan::{Action, Plan, Size};
+pub use plan::{Action, ENTITIES, Plan, Size};
 pub use shrink::{Shrunk, shrink};
 pub use simulation::{Report, simulate};
+pub use source::{Page, Query, Record, Source, Style};
+pub use sources::{News, Sources};
+pub use system::{API_KEY, HOOK_SECRET, Mapping, SOURCES, Shape, bundle};
 
 /// 2030-01-01T00:00:00Z.
 const START: Millis = Millis(1_893_456_000_000);

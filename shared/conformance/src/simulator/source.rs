@@ -43,7 +43,7 @@ pub enum Style {
     Page,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     pub style: Style,
     /// Times that records carry are rounded down to this many milliseconds.

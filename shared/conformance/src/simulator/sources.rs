@@ -74,7 +74,8 @@ impl Sources {
         sources
     }
 
-    fn settle(&mut self, now: Millis) {
+    /// Lets everything show whose time has come.
+    pub fn settle(&mut self, now: Millis) {
         self.all.iter_mut().for_each(|endpoint| endpoint.source.settle(now));
     }
 

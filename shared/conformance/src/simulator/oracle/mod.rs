@@ -8,10 +8,10 @@
 //! Always holds: it changes nothing and fails nothing. The first thing that is wrong is kept, and ends the
 //! simulation.
 
-mod model;
+pub(super) mod model;
 mod moves;
 mod readers;
-mod rest;
+pub(super) mod rest;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -383,7 +383,7 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// The source that feeds an entity.
-fn source_of(entity: &str) -> usize {
+pub(super) fn source_of(entity: &str) -> usize {
     match entity {
         "things" | "parts" => 0,
         "groups" => 1,

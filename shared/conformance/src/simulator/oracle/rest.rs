@@ -16,7 +16,7 @@ use super::model::Model;
 use super::{Oracle, Promise, at_once, source_of};
 
 /// Whether a record makes a row of an entity.
-pub(super) fn is_mappable(record: &Record, entity: &str, mapping: Mapping) -> bool {
+pub(in crate::simulator) fn is_mappable(record: &Record, entity: &str, mapping: Mapping) -> bool {
     entity == "tags" || record.name.as_ref().is_some_and(|name| name.chars().count() <= mapping.longest())
 }
 
