@@ -155,17 +155,18 @@ impl<'a> Driver<'a> {
             Action::ReplayRejects => self.ask("rejects/replay", json!({})),
             Action::Rollback { as_was } => {
                 let (door, outside) = (self.subject.door(), self.outside.clone());
-                self.errands.spawn(async move { roll_back(&door, &outside, as_was).await });
+                self.errands.spawn(async move { roll_back(door, &outside, as_was).await });
             }
             Action::SwitchToReady { force } => self.ask_of_ready("switch", json!({ "force": force })),
             Action::DropReady => self.ask_of_ready("drop", json!({})),
         }
     }
 
-    /// Somebody asks for something and does not wait for it.
+    /// Somebody asks for something, once, and does not wait for it.
     pub fn ask(&mut self, what: &'static str, body: Json) {
-        let (door, outside) = (self.subject.door(), self.outside.clone());
+        let (mut door, outside) = (self.subject.door(), self.outside.clone());
         self.errands.spawn(async move {
+            door.opens().await;
             let answer = door.post(&format!("/admin/{what}"), &body).await;
             outside.told(what, answer.as_ref());
         });
@@ -173,8 +174,9 @@ impl<'a> Driver<'a> {
 
     /// The same, of the newest version that waits to be switched to.
     fn ask_of_ready(&mut self, what: &'static str, mut body: Json) {
-        let (door, outside) = (self.subject.door(), self.outside.clone());
+        let (mut door, outside) = (self.subject.door(), self.outside.clone());
         self.errands.spawn(async move {
+            door.opens().await;
             let Some(answer) = door.get("/admin/versions").await else { return };
             let versions = answer.body["versions"].as_array();
             let ready = versions.into_iter().flatten().filter(|version| version["state"] == "ready");
@@ -306,7 +308,8 @@ impl<'a> Driver<'a> {
 }
 
 /// Goes back to the version before, which is named, so that it is known from outside which one that was.
-async fn roll_back(door: &Door, outside: &Outside, as_was: bool) {
+async fn roll_back(mut door: Door, outside: &Outside, as_was: bool) {
+    door.opens().await;
     let Some(answer) = door.get("/admin/status").await else { return };
     let previous = answer.body["previous"].as_u64().and_then(|number| u32::try_from(number).ok());
     let Some(previous) = previous else { return };

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use teal::domain::Version;
+use teal::pipeline::ledger;
 use teal_conformance::simulator::audit::{self, Audited, Known, Stores};
 use teal_conformance::simulator::{API_KEY, HOOK_SECRET, Mapping, Plan, SOURCES};
 use teal_stand_in::{Fault, FaultRule};
@@ -31,6 +33,8 @@ pub struct Scene<S> {
     pub configurations: Arc<Configurations>,
     pub subject: S,
     pub outside: Arc<Outside>,
+    /// What must be seen nowhere.
+    pub secrets: Vec<&'static str>,
 }
 
 impl<S: Subject> Scene<S> {
@@ -39,7 +43,8 @@ impl<S: Subject> Scene<S> {
         let sources = Arc::new(Listening::start(&plan).await?);
         let configurations = Arc::new(Configurations::new(plan.shape, &sources.url()));
         let subject = make(&configurations.bundles[&Mapping::Plain])?;
-        Ok(Self { plan, sources, configurations, subject, outside: Arc::default() })
+        let secrets = vec![API_KEY, HOOK_SECRET];
+        Ok(Self { plan, sources, configurations, subject, outside: Arc::default(), secrets })
     }
 
     fn driver(&mut self) -> Driver<'_> {
@@ -96,7 +101,7 @@ impl<S: Subject> Scene<S> {
             accepted: &memory.accepted,
             listings: &memory.listings,
             as_was: &memory.as_was,
-            secrets: &[API_KEY, HOOK_SECRET],
+            secrets: &self.secrets,
             now: now(),
         }
     }
@@ -118,6 +123,15 @@ impl<S: Subject> Scene<S> {
         audit::is_the_truth(stores(&stored), &known).await.map_err(|failed| failed.to_string())
     }
 
+    /// Somebody asks, and the subject is killed as soon as there is an answer.
+    pub async fn asks_in_vain(&mut self, what: &'static str, body: serde_json::Value) {
+        self.subject.start();
+        let mut door = self.subject.door();
+        door.opens().await;
+        let _ = door.post(&format!("/admin/{what}"), &body).await;
+        self.subject.kill();
+    }
+
     async fn does(&mut self, what: &'static str, body: serde_json::Value) -> Result<(), String> {
         if self.subject.door().place.borrow().is_none() {
             self.subject.start();
@@ -128,6 +142,13 @@ impl<S: Subject> Scene<S> {
         driver.ask(what, body);
         driver.comes_to_rest().await;
         self.untroubled()
+    }
+
+    /// The version that readers have, while nobody works.
+    pub async fn active(&self) -> Version {
+        let stored = self.subject.open();
+        let pointer = ledger::pointer(stored.ledger.as_ref()).await.ok().flatten();
+        pointer.expect("a system that was configured has a version").version
     }
 
     fn untroubled(&self) -> Result<(), String> {

@@ -1,10 +1,18 @@
 //! Every promise holds of a local Teal that is killed again and again while it has the simulator's workload.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use teal_conformance::simulator::{Plan, Size};
+use serde_json::json;
+use teal_conformance::simulator::audit::{Accepted, Listing};
+use teal_conformance::simulator::{Mapping, Plan, Size};
+use teal_stand_in::{Fault, FaultRule};
 use teal_workload_tests::local::LocalSubject;
 use teal_workload_tests::look::{Report, Scene};
+use teal_workload_tests::outside::Configurations;
+use teal_workload_tests::sources::now;
+use teal_workload_tests::subject::Subject as _;
 
 const SEEDS: u64 = 4;
 const KILLS: usize = 6;
@@ -21,7 +29,7 @@ async fn one(seed: u64, kills: usize) -> Report {
     let mut scene = scene(seed).await;
     match scene.whole(kills).await {
         Ok(report) => report,
-        Err(what) => panic!("seed {seed}: {what}\n{}", tail(&teal_workload_tests::subject::Subject::log(&scene.subject))),
+        Err(what) => panic!("seed {seed}: {what}\n{}", tail(&scene.subject.log())),
     }
 }
 
@@ -70,4 +78,46 @@ async fn whatever_is_killed_every_promise_holds() {
     assert!(sum(|r| r.audited.runs as u64) >= seeds * 5, "the runs of the plans did not happen");
     assert!(sum(|r| r.audited.deliveries as u64) >= seeds * 5, "the deliveries of the plans did not arrive");
     assert!(sum(|r| r.audited.listings as u64) >= seeds, "nobody read to an end");
+}
+
+/// The audit is told what is not so, and says which promise looks broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_sees_what_is_not_as_it_should_be() {
+    let mut scene = scene(1).await;
+    scene.live(0).await.unwrap();
+    scene.look_again().await.unwrap();
+    let right = scene.outside.lock().clone();
+    scene.audit(&right).await.unwrap();
+
+    let mut lie = right.clone();
+    lie.accepted.push(Accepted { source: 0, id: "never-sent".into(), at: now(), makes_rows: true });
+    is_broken(&mut scene, &lie, "P1 ").await;
+
+    let mut lie = right.clone();
+    let version = scene.active().await;
+    lie.listings.push(Listing { entity: "notes".into(), version, keys: BTreeSet::new(), ended: now() });
+    is_broken(&mut scene, &lie, "P2 ").await;
+
+    let truth = scene.configurations.clone();
+    let others = truth.mappings.iter().map(|(hash, mapping)| {
+        let other = if *mapping == Mapping::Titles { Mapping::Plain } else { Mapping::Titles };
+        (hash.clone(), other)
+    });
+    let bundles = truth.bundles.clone();
+    scene.configurations = Arc::new(Configurations { bundles, mappings: others.collect() });
+    is_broken(&mut scene, &right, "P5 ").await;
+    scene.configurations = truth;
+
+    scene.secrets.push("\"rev\":");
+    is_broken(&mut scene, &right, "P11 ").await;
+    scene.secrets.pop();
+
+    scene.sources.desk.faults.add(FaultRule::next(1, Fault::Slow(5000)));
+    scene.asks_in_vain("sync", json!({ "source": "c", "mode": "full" })).await;
+    is_broken(&mut scene, &right, "P12 ").await;
+}
+
+async fn is_broken(scene: &mut Scene<LocalSubject>, memory: &teal_workload_tests::outside::Memory, promise: &str) {
+    let told = scene.audit(memory).await.unwrap_err();
+    assert!(told.starts_with(promise), "{promise}is broken, and the audit says: {told}");
 }

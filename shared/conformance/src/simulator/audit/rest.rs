@@ -19,6 +19,8 @@ struct Pages {
     records: u64,
     /// Every stream was listed to its end.
     ended: bool,
+    /// Some stream is known.
+    known: bool,
     /// Some were let go already.
     pruned: bool,
 }
@@ -86,7 +88,7 @@ impl Audit<'_> {
         for source in &run.sources {
             self.add_pages(run, source, &mut pages).await?;
         }
-        if pages.pruned {
+        if pages.pruned || (!pages.known && counts.pages > 0) {
             return Ok(());
         }
         self.expect(counts.pages == pages.done, Promise::P7, || {
@@ -115,6 +117,7 @@ impl Audit<'_> {
             pages.pruned |= run.mode != Mode::Rebuild;
             return Ok(());
         };
+        pages.known = true;
         pages.pruned |= progress.slots != slots.len() as u64;
         pages.ended &= progress.ended;
         pages.slots += progress.slots;
