@@ -97,7 +97,7 @@ impl Poll {
         match run.value.state {
             RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
             RunState::Fetched => {
-                self.stay(&run.value).await?;
+                self.stay(&run).await?;
                 self.send_missing(&run.value).await?;
                 self.settle_if_sealed(&run.value).await?;
                 return Ok(Polled::Fetched);
@@ -180,11 +180,19 @@ impl Poll {
     }
 
     /// Prolongs the lease of a run that only waits for its pages to be applied, so that its missing messages
-    /// are not sent again each time that somebody looks.
-    async fn stay(&self, run: &Run) -> Result<(), StageError> {
+    /// are not sent again each time that somebody looks. Not of one that went on since it was read: it may have
+    /// ended, and its lease been given back.
+    async fn stay(&self, run: &Stored<Run>) -> Result<(), StageError> {
         let until = self.clock.now().plus(LEASE);
-        let renew = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
-        Ok(self.ledger.transact(vec![renew]).await?)
+        let key = ledger::run_key(&run.value.id);
+        let writes = vec![
+            lease::renew(ledger::run_lease_key(&run.value), run.value.id.as_str(), run.value.fence, until, 0),
+            Write::Check { key, when: ledger::unchanged(Some(run)) },
+        ];
+        match self.ledger.transact(writes).await {
+            Err(error) if !ledger::was_refused(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the `Page` message of every stored page that is not applied: the sending of some may have been
