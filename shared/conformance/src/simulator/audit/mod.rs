@@ -79,7 +79,7 @@ pub struct Audited {
     pub runs: usize,
     pub generations: usize,
     pub rows: usize,
-    /// Records of generations that readers left, of which nobody can say which changes still reached them.
+    /// Records of generations that readers do not see, with too many changes of which nobody knows whether they are in.
     pub unsure: usize,
     pub raw: usize,
     pub rejects: usize,

@@ -1,15 +1,16 @@
 //! P4, P5 and P10: the rows of every readable generation are those that its raw objects make.
 //!
 //! Which raw objects those are follows from the ledger: the pages of the listing that it began from, and the
-//! change log from its `since` on. What readers see has all of it. A generation that they left has everything
-//! that was replayed into it before they came, and some of what was entered until they left; of such changes
-//! the rows say themselves which are in, one record at a time.
+//! change log from its `since` on. What readers see has all of it. One that they left, or that waits, has
+//! everything that was replayed into it, and some of what was entered later: until they left, or because a
+//! move to it began and came to nothing. Of such changes the rows say themselves which are in, one record at a
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
-use teal::domain::{Generation, GenerationId, Millis, RawKey, Reject, VersionState};
+use teal::domain::{Generation, GenerationId, Millis, RawKey, Reject};
 use teal::pipeline::{changelog, ledger};
 use teal::ports::BlobError;
 use teal::ports::entities::ListQuery;
@@ -35,7 +36,7 @@ struct Part {
 #[derive(Default)]
 struct Parts {
     sure: Vec<Part>,
-    /// Changes that may have come too late for it.
+    /// Changes that may not have reached it.
     maybe: Vec<Part>,
 }
 
@@ -45,8 +46,6 @@ struct Reach {
     before: u64,
     /// Everything that was entered after this time.
     after: Option<Millis>,
-    /// Nothing that was entered after this time.
-    until: Option<Millis>,
 }
 
 impl Audit<'_> {
@@ -156,9 +155,6 @@ impl Audit<'_> {
         }
         let reach = self.reach(generation);
         for (number, entry) in changelog::entries(self.stores.ledger, &generation.source, generation.since, usize::MAX).await? {
-            if reach.until.is_some_and(|until| entry.at > until) {
-                continue;
-            }
             let is_sure = number < reach.before || reach.after.is_some_and(|after| entry.at > after);
             let part = self.part(generation, entry.raw).await?;
             if is_sure { parts.sure.push(part) } else { parts.maybe.push(part) }
@@ -174,24 +170,14 @@ impl Audit<'_> {
         let gap = self.may_lack_changes(id);
         let replayed = builder.filter(|_| !gap && !was_placed);
         let replayed = replayed.and_then(|builder| builder.replayed.get(&generation.source.to_string()).copied());
-        if self.is_active(id) {
-            let came = |version: u32| {
-                let manifest = self.manifests.iter().find(|manifest| manifest.version.0 == version);
-                manifest.and_then(|manifest| manifest.activated)
-            };
-            return match (gap, was_placed) {
-                (false, false) => Reach { before: u64::MAX, after: None, until: None },
-                (true, _) => Reach { before: 0, after: Some(self.pointer.at), until: None },
-                (false, true) => Reach { before: 0, after: came(id.number), until: None },
-            };
+        if !self.is_active(id) {
+            return Reach { before: replayed.unwrap_or(0), after: None };
         }
-        // One that waits was left by the run that built it; so was one that was never active.
-        let left = self.versions_of(id).filter(|manifest| manifest.state != VersionState::Ready);
-        let left = left.filter_map(|manifest| manifest.deactivated).max().or_else(|| {
-            let built = builder.and_then(|builder| builder.run.as_ref());
-            self.runs.iter().find(|run| Some(&run.id) == built).and_then(|run| run.ended)
-        });
-        Reach { before: replayed.unwrap_or(0), after: None, until: left }
+        match (gap, was_placed) {
+            (false, false) => Reach { before: u64::MAX, after: None },
+            (true, _) => Reach { before: 0, after: Some(self.pointer.at) },
+            (false, true) => Reach { before: 0, after: builder.and_then(|builder| builder.activated) },
+        }
     }
 
     async fn part(&self, generation: &Generation, raw: RawKey) -> Result<Part, Failed> {
