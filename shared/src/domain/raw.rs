@@ -28,6 +28,12 @@ impl RawKey {
         Self(format!("raw/{source}/run/{run}/{stream}/{slot:08}-{nonce:016x}"))
     }
 
+    /// Whether it is a page that this run fetched.
+    #[must_use]
+    pub fn is_page_of(&self, source: &SourceId, run: &RunId) -> bool {
+        self.0.starts_with(&format!("raw/{source}/run/{run}/"))
+    }
+
     #[must_use]
     pub fn delivery(source: &SourceId, delivery: &str) -> Self {
         Self(format!("raw/{source}/hook/{delivery}"))

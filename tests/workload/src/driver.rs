@@ -84,8 +84,7 @@ impl<'a> Driver<'a> {
             }
             self.tell_news();
         }
-        let (mut senders, mut errands) =
-            (std::mem::take(&mut self.senders), std::mem::take(&mut self.errands));
+        let (mut senders, mut errands) = (std::mem::take(&mut self.senders), std::mem::take(&mut self.errands));
         let all = async {
             while senders.join_next().await.is_some() {}
             while errands.join_next().await.is_some() {}
@@ -213,7 +212,8 @@ impl<'a> Driver<'a> {
                 let (began, keys) = listing.get_or_insert_with(|| (Version(version), BTreeSet::new()));
                 if began.0 != version {
                     let began = *began;
-                    return outside.trouble(|| format!("a listing of {entity} began in {began} and went on in v{version}"));
+                    return outside
+                        .trouble(|| format!("a listing of {entity} began in {began} and went on in v{version}"));
                 }
                 for key in answer["data"].as_array().into_iter().flatten().filter_map(|row| row["id"].as_u64()) {
                     if !keys.insert(key) {

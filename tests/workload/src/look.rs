@@ -39,7 +39,10 @@ pub struct Scene<S> {
 
 impl<S: Subject> Scene<S> {
     /// `make` makes the subject, which begins with the plain mapping.
-    pub async fn new(plan: Plan, make: impl FnOnce(&teal::config::Bundle) -> std::io::Result<S>) -> std::io::Result<Self> {
+    pub async fn new(
+        plan: Plan,
+        make: impl FnOnce(&teal::config::Bundle) -> std::io::Result<S>,
+    ) -> std::io::Result<Self> {
         let sources = Arc::new(Listening::start(&plan).await?);
         let configurations = Arc::new(Configurations::new(plan.shape, &sources.url()));
         let subject = make(&configurations.bundles[&Mapping::Plain])?;
@@ -48,12 +51,8 @@ impl<S: Subject> Scene<S> {
     }
 
     fn driver(&mut self) -> Driver<'_> {
-        let mut driver = Driver::new(
-            &mut self.subject,
-            self.sources.clone(),
-            self.configurations.clone(),
-            self.plan.seed,
-        );
+        let mut driver =
+            Driver::new(&mut self.subject, self.sources.clone(), self.configurations.clone(), self.plan.seed);
         driver.outside = self.outside.clone();
         driver
     }

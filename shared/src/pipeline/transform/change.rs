@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::config::Action;
-use crate::domain::{ConfigHash, GenerationId, Message, Raw, RawKey, Reject, RunId, SourceId, VersionState};
+use crate::domain::{
+    ConfigHash, Generation, GenerationId, Message, Raw, RawKey, Reject, RunId, SourceId, VersionState,
+};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::poll::WEBHOOK_CAUSE;
@@ -71,20 +73,44 @@ impl Transform {
         raw: &Raw,
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
+        let generations = self.active(source).await?;
+        self.apply_to(&generations, key, raw, run).await
+    }
+
+    /// What readers see of a source.
+    async fn active(&self, source: &SourceId) -> Result<Vec<Generation>, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
-        let job = Job { key, raw, generations: &generations, writer: Writer::Live, run, now: self.clock.now() };
+        Ok(generations)
+    }
+
+    async fn apply_to(
+        &self,
+        generations: &[Generation],
+        key: &RawKey,
+        raw: &Raw,
+        run: Option<&RunId>,
+    ) -> Result<Applied, StageError> {
+        let job = Job { key, raw, generations, writer: Writer::Live, run, now: self.clock.now() };
         apply(&self.systems, self.entities.as_ref(), job).await
     }
 
     /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it left
     /// before and leaves no more. What a version could not map that is not active now stays: it will be looked
-    /// for when that is. What is rejected still is written before anything is forgotten, because another call may
-    /// be doing the same, and either may die.
+    /// for when that is. A page goes only where its listing is: elsewhere its rows would be there without anything
+    /// that they could be made from again. What is rejected still is written before anything is forgotten, because
+    /// another call may be doing the same, and either may die.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
         let Some(raw) = self.kept(key).await? else { return Ok(()) };
-        let applied = self.apply_live(source, key, &raw, None).await?;
+        let mut generations = self.active(source).await?;
+        if changelog::entered_at(self.ledger.as_ref(), source, key).await?.is_none() {
+            generations.retain(|g| g.listing.as_ref().is_some_and(|run| key.is_page_of(source, run)));
+        }
+        if generations.is_empty() {
+            return Ok(());
+        }
+        let applied = self.apply_to(&generations, key, &raw, None).await?;
         let old = self.rejects_of(key).await?;
         self.keep_rejects(&applied.rejects).await?;
         let still: BTreeSet<ItemKey> =

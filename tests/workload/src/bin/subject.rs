@@ -21,12 +21,8 @@ use tokio::sync::mpsc;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let [dir, bundle] = std::env::args()
-        .skip(1)
-        .map(PathBuf::from)
-        .collect::<Vec<_>>()
-        .try_into()
-        .map_err(|_| "two paths, please")?;
+    let [dir, bundle] =
+        std::env::args().skip(1).map(PathBuf::from).collect::<Vec<_>>().try_into().map_err(|_| "two paths, please")?;
     let mut options = LocalOptions::new(dir);
     // Nobody cuts the power here, and what a process wrote outlives the process all the same.
     options.store.synchronous = Synchronous::Off;

@@ -24,7 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use teal::domain::{ConfigHash, Generation, GenerationId, Manifest, Millis, Pointer, Run, SourceId, Version, VersionState};
+use teal::domain::{
+    ConfigHash, Generation, GenerationId, Manifest, Millis, Pointer, Run, SourceId, Version, VersionState,
+};
 use teal::pipeline::{StageError, ledger};
 use teal::ports::{BlobReader, EntityReader, ItemKey, LedgerReader};
 

@@ -36,10 +36,14 @@ impl Audit<'_> {
         for id in self.pointer.generation_ids() {
             let Some(generation) = ledger::generation(self.stores.ledger, &id).await? else { continue };
             let began = self.listed_since(&generation);
-            self.expect(generation.source != source || began.is_some_and(|began| accepted.at < began), Promise::P1, || {
-                let place = if stored.is_empty() { "nowhere" } else { "stored, and not in the change log" };
-                format!("delivery {} of source {source} was accepted and is {place}", accepted.id)
-            })?;
+            self.expect(
+                generation.source != source || began.is_some_and(|began| accepted.at < began),
+                Promise::P1,
+                || {
+                    let place = if stored.is_empty() { "nowhere" } else { "stored, and not in the change log" };
+                    format!("delivery {} of source {source} was accepted and is {place}", accepted.id)
+                },
+            )?;
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 use teal::domain::{Mode, Outcome, RawKey, Run, RunId, RunState, SourceId};
-use teal::pipeline::ledger::{self, Slot, StreamProgress};
 use teal::pipeline::lease::Lease;
+use teal::pipeline::ledger::{self, Slot, StreamProgress};
 use teal::ports::entities::Gate;
 use teal::ports::{BlobError, EntitiesError, ItemKey};
 
@@ -98,7 +98,9 @@ impl Audit<'_> {
             format!("run {id} counts {} records, and its pages hold {}", counts.records.fetched, pages.records)
         })?;
         if outcome.is_success() {
-            self.expect(pages.ended, Promise::P7, || format!("run {id} ended {outcome}, and was not listed to its end"))?;
+            self.expect(pages.ended, Promise::P7, || {
+                format!("run {id} ended {outcome}, and was not listed to its end")
+            })?;
             self.expect(pages.done == pages.slots, Promise::P7, || {
                 format!("run {id} ended {outcome} with {} of its {} pages applied", pages.done, pages.slots)
             })?;
@@ -109,8 +111,7 @@ impl Audit<'_> {
     /// Pages are let go slots first, their streams last.
     async fn add_pages(&self, run: &Run, source: &SourceId, pages: &mut Pages) -> Result<(), Failed> {
         let part = ledger::run_part(&run.id);
-        let progress: Option<StreamProgress> =
-            self.item(&ledger::stream_key(&run.id, source, &STREAM.into())).await?;
+        let progress: Option<StreamProgress> = self.item(&ledger::stream_key(&run.id, source, &STREAM.into())).await?;
         let slots = ledger::read_all::<Slot>(self.stores.ledger, &part, &format!("slot#{source}#")).await?;
         let Some(progress) = progress else {
             // A rebuild has nothing to adopt of a source that was never listed.

@@ -52,7 +52,9 @@ impl Audit<'_> {
     pub(super) async fn rows_follow_from_raw(&mut self) -> Result<(), Failed> {
         for id in self.readable() {
             let Some(generation) = ledger::generation(self.stores.ledger, &id).await? else {
-                return Err(self.broken(Promise::P13, format!("{id} can be read, and nobody knows what it was made from")));
+                return Err(
+                    self.broken(Promise::P13, format!("{id} can be read, and nobody knows what it was made from"))
+                );
             };
             let mapping = self.mapping(&generation)?;
             let parts = self.parts_of(&generation).await?;
@@ -154,7 +156,9 @@ impl Audit<'_> {
             }
         }
         let reach = self.reach(generation);
-        for (number, entry) in changelog::entries(self.stores.ledger, &generation.source, generation.since, usize::MAX).await? {
+        for (number, entry) in
+            changelog::entries(self.stores.ledger, &generation.source, generation.since, usize::MAX).await?
+        {
             let is_sure = number < reach.before || reach.after.is_some_and(|after| entry.at > after);
             let part = self.part(generation, entry.raw).await?;
             if is_sure { parts.sure.push(part) } else { parts.maybe.push(part) }

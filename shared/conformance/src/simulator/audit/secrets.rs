@@ -30,7 +30,9 @@ impl Audit<'_> {
             after = Some(last.clone());
             for key in keys {
                 match self.stores.blobs.get(&key).await {
-                    Ok(bytes) => self.keeps_secrets(&String::from_utf8_lossy(&bytes), || format!("raw object {key}"))?,
+                    Ok(bytes) => {
+                        self.keeps_secrets(&String::from_utf8_lossy(&bytes), || format!("raw object {key}"))?
+                    }
                     Err(BlobError::Missing(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
