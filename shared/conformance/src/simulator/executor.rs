@@ -187,8 +187,7 @@ mod tests {
             });
         }
         while executor.step().is_some() {}
-        let log = lock(&log).clone();
-        log
+        std::mem::take(&mut *lock(&log))
     }
 
     #[test]

@@ -38,8 +38,8 @@ kinds! {
     Slow "slow-call" once in 60,
     /// An invocation is silent for longer than any lease lasts, and then goes on as if nothing had happened.
     Stall "stall" once in 900,
-    /// The same, while a lease is read or taken.
-    StallAtLease "stall-at-lease" once in 80,
+    /// The same, right before or after a lease is read or taken.
+    StallAtLease "stall-at-lease" once in 100,
     /// A process dies right before it sends a message.
     DieUnsent "die-unsent" once in 120,
     /// A process dies while gates are closed or about to be opened.

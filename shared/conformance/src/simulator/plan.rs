@@ -71,6 +71,8 @@ pub struct Plan {
     /// Whether source a rounds its times to minutes.
     pub rounds: bool,
     pub actions: Vec<(Duration, Action)>,
+    /// Whether everything is rebuilt and synced once more when it has come to rest.
+    pub look_again: bool,
     pub without: Vec<Kind>,
     /// No fault happens after so many.
     pub most_faults: u64,
@@ -155,7 +157,8 @@ impl Plan {
             }
         }
         actions.sort_by_key(|(at, _)| *at);
-        Self { seed, shape, records: size.records, rounds, actions, without: Vec::new(), most_faults: u64::MAX }
+        let (look_again, without) = (dice.once_in(3), Vec::new());
+        Self { seed, shape, records: size.records, rounds, actions, look_again, without, most_faults: u64::MAX }
     }
 
     /// Without the actions that are not at these positions.

@@ -164,11 +164,16 @@ impl SimWatch {
         let span = if world.strikes(Kind::Slow) {
             Duration::from_millis(100 + world.faults.number(Kind::Slow, 2900))
         } else if world.strikes(Kind::Stall) || (is_of_a_lease(&asked.what) && world.strikes(Kind::StallAtLease)) {
-            Duration::from_secs(125 + world.faults.number(Kind::Stall, 600))
+            self.stall(Kind::Stall)
         } else {
             span
         };
         world.time.pause(span).await;
+    }
+
+    /// Longer than any lease.
+    fn stall(&self, kind: Kind) -> Duration {
+        Duration::from_secs(125 + self.world.faults.number(kind, 600))
     }
 
     fn fails_before(&self, port: &'static str, writes: bool) -> Option<Fault> {
@@ -239,7 +244,8 @@ impl Watch for SimWatch {
             if world.strikes(Kind::TimeoutAfter) {
                 self.die(End::Task(world.time.task())).await;
             }
-            let answer = world.latency(2);
+            let stalls = is_of_a_lease(&asked.what) && world.strikes(Kind::StallAtLease);
+            let answer = if stalls { self.stall(Kind::StallAtLease) } else { world.latency(2) };
             if !answer.is_zero() {
                 world.time.pause(answer).await;
             }

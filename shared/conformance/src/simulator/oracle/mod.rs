@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use memchr::memmem::Finder;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use teal::domain::{
@@ -33,6 +34,7 @@ use teal::ports::entities::{Gate, GenerationSpec, Writer};
 use teal::ports::ledger::{LedgerReader, pointer_key};
 use teal::ports::{ItemKey, Write};
 
+use self::model::Parsed;
 pub use self::readers::Next;
 use self::runs::RunSeen;
 use super::executor::Time;
@@ -106,6 +108,7 @@ pub struct Oracle {
     /// Whether the clocks of this simulation are all right, so that times can be compared.
     true_clocks: bool,
     troubles: Box<dyn Fn() -> u64 + Send + Sync>,
+    secrets: [Finder<'static>; 2],
     state: Mutex<State>,
     found: Mutex<Option<Violation>>,
 }
@@ -119,7 +122,7 @@ struct State {
     /// Raw objects that were merged as live changes into any generation, and when first.
     live: BTreeMap<String, Millis>,
     /// Raw objects as they were stored, also those that are deleted since.
-    raw: BTreeMap<String, Bytes>,
+    raw: BTreeMap<String, Parsed>,
     /// Raw objects that change a source outside a listing: what was accepted, and pages of incremental runs.
     changes: BTreeMap<String, Change>,
     /// When requests came to each source.
@@ -182,6 +185,7 @@ impl Oracle {
             mappings,
             true_clocks,
             troubles,
+            secrets: [API_KEY, HOOK_SECRET].map(Finder::new),
             state: Mutex::default(),
             found: Mutex::default(),
         }
@@ -294,15 +298,17 @@ impl Oracle {
     }
 
     /// P11: no secret is where somebody could read it.
-    fn keeps_secrets(&self, text: &str, place: impl FnOnce() -> String) {
-        if text.contains(API_KEY) || text.contains(HOOK_SECRET) {
+    fn keeps_secrets(&self, text: &[u8], place: impl FnOnce() -> String) {
+        if self.secrets.iter().any(|secret| secret.find(text).is_some()) {
             self.violated(Promise::P11, || format!("a secret is in {}", place()));
         }
     }
 
     fn json_keeps_secrets(&self, value: &Json, key: &ItemKey) {
         match value {
-            Json::String(text) => self.keeps_secrets(text, || format!("ledger item {}/{}", key.part, key.sort)),
+            Json::String(text) => {
+                self.keeps_secrets(text.as_bytes(), || format!("ledger item {}/{}", key.part, key.sort))
+            }
             Json::Array(values) => values.iter().for_each(|value| self.json_keeps_secrets(value, key)),
             Json::Object(members) => members.values().for_each(|value| self.json_keeps_secrets(value, key)),
             _ => {}
@@ -365,15 +371,15 @@ impl Observer for Oracle {
 
     fn stored(&self, key: &str, bytes: &Bytes) {
         if key.starts_with("raw/") {
-            self.keeps_secrets(&String::from_utf8_lossy(bytes), || format!("raw object {key}"));
-            self.state().raw.insert(key.to_owned(), bytes.clone());
+            self.keeps_secrets(bytes, || format!("raw object {key}"));
+            self.state().raw.insert(key.to_owned(), Parsed::new(bytes));
         }
     }
 
     fn deleted(&self, _: &str) {}
 
     fn sent(&self, message: &Message) {
-        self.keeps_secrets(&message.encode(), || "a queue message".to_owned());
+        self.keeps_secrets(message.encode().as_bytes(), || "a queue message".to_owned());
     }
 }
 

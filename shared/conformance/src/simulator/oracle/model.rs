@@ -12,6 +12,31 @@ use super::super::system::Mapping;
 /// How new a state is.
 type Order = (Option<i64>, i64, u64);
 
+/// A raw object, taken apart.
+pub struct Parsed {
+    stated: i64,
+    is_page: bool,
+    /// `None` when it is no JSON.
+    body: Option<Json>,
+}
+
+impl Parsed {
+    pub fn new(raw: &Bytes) -> Self {
+        let end = raw.iter().position(|byte| *byte == b'\n').expect("a raw object has a head");
+        let head: Json = serde_json::from_slice(&raw[..end]).expect("a head is JSON");
+        Self {
+            stated: head["stated"].as_i64().expect("a head says when"),
+            is_page: head["from"]["kind"] == "page",
+            body: serde_json::from_slice(&raw[end + 1..]).ok(),
+        }
+    }
+
+    /// How many records a page holds; `None` when it holds no list of them.
+    pub fn records(&self) -> Option<u64> {
+        Some(self.body.as_ref()?["data"].as_array()?.len() as u64)
+    }
+}
+
 /// What the raw objects say of one entity.
 #[derive(Default)]
 pub struct Model {
@@ -29,11 +54,14 @@ pub struct Model {
 impl Model {
     /// Takes in one raw object.
     pub fn take(&mut self, key: &str, raw: &Bytes, entity: &str, mapping: Mapping, floor: i64) {
-        let end = raw.iter().position(|byte| *byte == b'\n').expect("a raw object has a head");
-        let head: Json = serde_json::from_slice(&raw[..end]).expect("a head is JSON");
-        let Ok(body) = serde_json::from_slice::<Json>(&raw[end + 1..]) else { return };
-        let stated = head["stated"].as_i64().expect("a head says when");
-        if head["from"]["kind"] == "page" {
+        self.take_parsed(key, &Parsed::new(raw), entity, mapping, floor);
+    }
+
+    /// The same, for whoever looks at one more often.
+    pub fn take_parsed(&mut self, key: &str, raw: &Parsed, entity: &str, mapping: Mapping, floor: i64) {
+        let Parsed { stated, is_page, body: Some(body) } = raw else { return };
+        let stated = *stated;
+        if *is_page {
             for record in body["data"].as_array().into_iter().flatten() {
                 self.record(key, record, stated, entity, mapping, floor);
             }

@@ -110,7 +110,7 @@ impl Oracle {
             let Some(seen) = state.generations.get(id) else { return };
             for raw in &seen.merged {
                 let bytes = state.raw.get(raw).expect("what was merged was stored");
-                model.take(raw, bytes, entity, mapping, generation.floor.0);
+                model.take_parsed(raw, bytes, entity, mapping, generation.floor.0);
             }
         }
         let expected = model.visible();

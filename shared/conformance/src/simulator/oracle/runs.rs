@@ -225,10 +225,6 @@ impl Oracle {
 
     /// How many records a stored page holds.
     pub(super) fn records_in(&self, raw: &RawKey) -> Option<u64> {
-        let state = self.state();
-        let bytes = state.raw.get(&raw.0)?;
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let body: Json = serde_json::from_slice(&bytes[end + 1..]).ok()?;
-        body["data"].as_array().map(|records| records.len() as u64)
+        self.state().raw.get(&raw.0)?.records()
     }
 }
