@@ -132,7 +132,7 @@ impl<'a> Driver<'a> {
     fn act(&mut self, action: &Action) {
         let world = self.sources.world();
         match *action {
-            Action::Birth { source } => world.birth(source),
+            Action::Birth { source } => self.birth(source),
             Action::Edit { source, count } => (0..count).for_each(|_| world.edit(source)),
             Action::Delete { source } => world.delete(source),
             Action::Look { source } => {
@@ -159,6 +159,23 @@ impl<'a> Driver<'a> {
             Action::SwitchToReady { force } => self.ask_of_ready("switch", json!({ "force": force })),
             Action::DropReady => self.ask_of_ready("drop", json!({})),
         }
+    }
+
+    /// A birth that makes up for a deletion hides it from whoever lists by page number: no connector can see that
+    /// records moved. So source b has births only while no run lists it, nor will ask for a page again.
+    fn birth(&mut self, source: usize) {
+        let listening = self.sources.clone();
+        if source != 1 {
+            return listening.world().birth(source);
+        }
+        let door = self.subject.door();
+        self.errands.spawn(async move {
+            let Some(answer) = door.get("/admin/status").await else { return };
+            let of_source = &answer.body["sources"][SOURCES[source]];
+            if of_source.is_object() && of_source["running"].is_null() {
+                listening.world().birth(source);
+            }
+        });
     }
 
     /// Somebody asks for something, once, and does not wait for it.

@@ -71,8 +71,7 @@ impl World {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A birth that makes up for a deletion hides it from whoever lists by page number: no connector can see
-    /// that records moved. So source b has births only between listings.
+    /// Not while somebody is in the middle of a listing by page number, which could not see that records moved.
     pub fn birth(&self, source: usize) {
         let mut state = self.lock();
         if state.sources.all[source].source.style == Style::Page && state.listed[source] {

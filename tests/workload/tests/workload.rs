@@ -22,7 +22,7 @@ const AT_ONCE: usize = 4;
 async fn scene(seed: u64) -> Scene<LocalSubject> {
     let plan = Plan::new(seed, Size::default());
     let program = env!("CARGO_BIN_EXE_workload-subject");
-    Scene::new(plan, |bundle| LocalSubject::new(program, bundle)).await.unwrap()
+    Scene::new(plan, |bundle| LocalSubject::new(program, bundle)).await.expect("a scene can be set")
 }
 
 async fn one(seed: u64, kills: usize) -> Report {
@@ -118,6 +118,6 @@ async fn an_audit_sees_what_is_not_as_it_should_be() {
 }
 
 async fn is_broken(scene: &mut Scene<LocalSubject>, memory: &teal_workload_tests::outside::Memory, promise: &str) {
-    let told = scene.audit(memory).await.unwrap_err();
+    let told = scene.audit(memory).await.expect_err("a lie is seen");
     assert!(told.starts_with(promise), "{promise}is broken, and the audit says: {told}");
 }
