@@ -94,6 +94,41 @@ impl Default for Size {
 
 pub const ENTITIES: [&str; 5] = ["things", "parts", "groups", "notes", "tags"];
 
+/// What has broken promises when it came together, with the milliseconds in between.
+fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 5] {
+    let source = dice.below(SOURCES.len());
+    let rebuild = |switch| Action::Rebuild { switch, force: true };
+    let full = Action::Sync { source, mode: Mode::Full };
+    [
+        // Somebody goes back while changes are fetched.
+        vec![
+            (0, full.clone()),
+            (30_000, Action::Edit { source: source % 2, count: 3 }),
+            (90_000, Action::Sync { source: source % 2, mode: Mode::Full }),
+            (120_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
+            (120_000 + dice.number() % 400, Action::Rollback { as_was: false }),
+            (180_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
+        ],
+        // What was built and left waiting is overtaken.
+        vec![
+            (0, rebuild(false)),
+            (10_000, Action::Edit { source, count: 3 }),
+            (20_000, full.clone()),
+            (40_000 + dice.number() % 20_000, Action::SwitchToReady { force: true }),
+            (90_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
+        ],
+        // Things are let go while a run comes and goes.
+        vec![(0, full.clone()), (dice.number() % 500, Action::Upkeep), (dice.number() % 3000, full)],
+        // Rejects are replayed while another mapping builds.
+        vec![
+            (0, Action::Deploy { mapping: Mapping::Strict }),
+            (2000, rebuild(true)),
+            (2000 + dice.number() % 400, Action::ReplayRejects),
+        ],
+        vec![(0, rebuild(true)), (dice.number() % 400, rebuild(true))],
+    ]
+}
+
 impl Plan {
     #[must_use]
     pub fn new(seed: u64, size: Size) -> Self {
@@ -154,6 +189,13 @@ impl Plan {
                     let action = make(&mut dice);
                     at(&mut dice, action);
                 }
+            }
+        }
+        for scene in scenes(&mut dice) {
+            if dice.once_in(4) {
+                let begins = dice.number() % (minutes * 60_000);
+                actions
+                    .extend(scene.into_iter().map(|(after, action)| (Duration::from_millis(begins + after), action)));
             }
         }
         actions.sort_by_key(|(at, _)| *at);

@@ -25,6 +25,9 @@ use crate::ports::{Precondition, Write};
 /// once, and asks for one sync all the same.
 pub(in crate::pipeline) const WEBHOOK_CAUSE: &str = "webhook ";
 
+/// How much of that is kept when several deliveries ask for one sync.
+const MOST_WORDS: usize = 400;
+
 /// Who asks for a sync of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -73,12 +76,13 @@ impl Poll {
             if let Some(run) = run.as_ref().filter(|run| told && run.cause == asked.cause && run.mode == asked.mode) {
                 return Ok(Started::Resumes(run.id.clone()));
             }
-            if run.is_some_and(|run| run.state != RunState::Ended) {
+            if let Some(run) = run.filter(|run| run.state != RunState::Ended) {
                 if lease.is_held(now) && !mutants::on(Mutant::TwoRunsAtOnce) {
                     return self.leave_note(&asked, &lease.holder).await;
                 }
-                if told {
-                    // The source says that there is something newer than what that run has listed so far.
+                if told || (asked.mode == Mode::Full && run.mode == Mode::Incremental) {
+                    // The source says that there is something newer than what that run has listed so far, or
+                    // more is asked for than that run does.
                     self.leave_note(&asked, &lease.holder).await?;
                 }
                 return Ok(Started::Resumes(RunId::new(&lease.holder)));
@@ -182,11 +186,9 @@ impl Poll {
     async fn leave_note(&self, asked: &Asked, busy: &str) -> Result<Started, StageError> {
         let key = ledger::next_key(&asked.source);
         let seen: Option<Stored<NextSync>> = ledger::read(self.ledger.as_ref(), &key).await?;
-        let outweighed = seen.as_ref().is_some_and(|s| s.value.mode == Mode::Full) && asked.mode != Mode::Full;
-        if !outweighed {
-            let note = NextSync { mode: asked.mode, cause: asked.cause.clone() };
-            self.ledger.transact(vec![ledger::put(key, &note, ledger::unchanged(seen.as_ref()))]).await?;
-        }
+        let note = joined(seen.as_ref().map(|seen| &seen.value), asked);
+        // Written even if it says the same: whoever is passing the note on strikes out only what it has read.
+        self.ledger.transact(vec![ledger::put(key, &note, ledger::unchanged(seen.as_ref()))]).await?;
         Ok(Started::Waits(busy.to_owned()))
     }
 
@@ -260,6 +262,23 @@ impl Poll {
         }
         Ok(())
     }
+}
+
+/// One sync that does for the one that waits and for another one: full if either is. What a source said itself is
+/// kept, all of it, because a run that was started by one word of it is no answer to another one.
+fn joined(waits: Option<&NextSync>, asked: &Asked) -> NextSync {
+    let asked = NextSync { mode: asked.mode, cause: asked.cause.clone() };
+    let Some(waits) = waits else { return asked };
+    let mode = if waits.mode == Mode::Full { Mode::Full } else { asked.mode };
+    let cause = match (waits.cause.strip_prefix(WEBHOOK_CAUSE), asked.cause.strip_prefix(WEBHOOK_CAUSE)) {
+        (Some(words), Some(word)) if !words.split(' ').any(|one| one == word) => {
+            let kept: String = words.chars().take(MOST_WORDS).collect();
+            format!("{WEBHOOK_CAUSE}{kept} {word}")
+        }
+        (Some(_), _) => waits.cause.clone(),
+        (None, _) => asked.cause,
+    };
+    NextSync { mode, cause }
 }
 
 /// Where the data of a source's new generations comes from.

@@ -17,11 +17,13 @@ use crate::pipeline::ledger::{self, Numbers, Stored};
 use crate::pipeline::poll::spec;
 use crate::pipeline::systems::Loaded;
 use crate::ports::Precondition;
-use crate::ports::entities::Gate;
+use crate::ports::entities::{Dropped, Gate};
 use crate::ports::ledger::pointer_key;
 
 /// One deployment may go on where another died: both do the same.
 const WHO: &str = "deployment";
+/// Rows dropped at once.
+const SLICE: usize = 2000;
 /// Generations that no listing began hide nothing.
 const FLOOR: Millis = Millis(0);
 
@@ -55,8 +57,12 @@ impl Switch {
         let numbers: Stored<Numbers> = ledger::read(self.ledger.as_ref(), &ledger::numbers_key())
             .await?
             .ok_or_else(|| StageError::Impossible("there is a lease, and no fence was ever given out".into()))?;
-        let is_first = ledger::manifest(self.ledger.as_ref(), Version(0)).await?.is_none();
-        let version = if is_first { Version(0) } else { numbers.value.version.next() };
+        // The first version is 0 however often somebody died on the way to it: nobody has seen it yet.
+        let is_first = pointer.is_none();
+        let (version, when) = match is_first {
+            true => (Version(0), Precondition::None),
+            false => (numbers.value.version.next(), Precondition::Absent),
+        };
         let mut writes = Vec::new();
         for entity in &new {
             let id = GenerationId::new(&entity.name, version);
@@ -64,7 +70,7 @@ impl Switch {
             let source = SourceId::new(entity.source.as_str());
             let config = loaded.system.hash.clone();
             let generation = Generation { id: id.clone(), source, config, floor: FLOOR, listing: None, since: 0 };
-            writes.push(ledger::put(ledger::generation_key(&id), &generation, Precondition::Absent));
+            writes.push(ledger::put(ledger::generation_key(&id), &generation, when));
         }
         let manifest = Manifest {
             version,
@@ -77,12 +83,14 @@ impl Switch {
             replayed: BTreeMap::new(),
             cursors: BTreeMap::new(),
         };
-        writes.push(ledger::put(ledger::version_key(version), &manifest, Precondition::Absent));
+        writes.push(ledger::put(ledger::version_key(version), &manifest, when));
         let next = Numbers { version, ..numbers.value };
         writes.push(ledger::put(ledger::numbers_key(), &next, ledger::unchanged(Some(&numbers))));
         self.ledger.transact(writes).await?;
         for entity in new {
             let id = GenerationId::new(&entity.name, version);
+            // Whoever died may have made one for another configuration.
+            while is_first && self.admin.drop_slice(&id, SLICE).await? == Dropped::More {}
             self.admin.create(spec(entity, id, FLOOR, None, Gate::Open, fence)).await?;
         }
         self.show(pointer, version, fence).await

@@ -137,6 +137,7 @@ struct Change {
     at: Millis,
     /// Whether it changes rows, and does not only ask for a sync.
     makes_rows: bool,
+    is_delivery: bool,
 }
 
 #[derive(Default)]
@@ -293,7 +294,7 @@ impl Oracle {
         let is_known = self.item::<Json>(&seen).is_some();
         let waits = || self.queue.bodies().iter().any(|body| body.contains(&key));
         self.expect(is_known || waits(), Promise::P1, || format!("delivery {id} was accepted and is in no queue"));
-        let change = Change { source, at: self.time.now(), makes_rows };
+        let change = Change { source, at: self.time.now(), makes_rows, is_delivery: true };
         self.state().changes.entry(key).or_insert(change);
     }
 

@@ -31,6 +31,7 @@ impl Oracle {
             self.every_change_is_in(&id, &generation);
             self.nothing_is_missing(&id, &generation);
         }
+        self.every_word_was_followed();
         let mut checked = BTreeSet::new();
         for (_, manifest) in self.items::<Manifest>(ledger::VERSION, "") {
             if matches!(manifest.state, VersionState::Active | VersionState::Previous | VersionState::Ready) {
@@ -95,6 +96,20 @@ impl Oracle {
             if belongs && change.at > since && !seen.merged.contains(raw) {
                 let promise = if raw.contains("/hook/") { Promise::P1 } else { Promise::P4 };
                 return self.violated(promise, || format!("{raw} was taken in, and {id} is without it"));
+            }
+        }
+    }
+
+    /// P1: who was told that something happened looked since.
+    fn every_word_was_followed(&self) {
+        let state = self.state();
+        for (raw, change) in state.changes.iter().filter(|(_, change)| !change.makes_rows && change.is_delivery) {
+            let looked =
+                state.runs.values().any(|run| run.sources.contains(&change.source) && run.created >= change.at);
+            let began = raw.rsplit('/').next().unwrap_or_default();
+            let asked = || self.items::<Run>(ledger::RUN, "").iter().any(|(_, run)| run.cause.contains(began));
+            if !looked && !asked() {
+                return self.violated(Promise::P1, || format!("{raw} asked for a sync, and none began since"));
             }
         }
     }

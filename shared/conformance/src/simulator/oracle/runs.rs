@@ -13,6 +13,7 @@ use super::{Change, Oracle, Promise, progress_of, source_of};
 #[derive(Debug)]
 pub(super) struct RunSeen {
     pub created: Millis,
+    pub sources: Vec<usize>,
     pub fetched: Option<Millis>,
     pub ended: bool,
     /// How often each page was given to it.
@@ -30,6 +31,7 @@ impl RunSeen {
     pub fn new(created: Millis, troubles: u64) -> Self {
         Self {
             created,
+            sources: Vec::new(),
             fetched: None,
             ended: false,
             pages: BTreeMap::new(),
@@ -48,6 +50,10 @@ impl Oracle {
         {
             let mut state = self.state();
             let seen = state.runs.entry(run.id.clone()).or_insert_with(|| RunSeen::new(now, troubles));
+            if seen.sources.is_empty() {
+                let position = |source: &SourceId| SOURCES.iter().position(|name| source.name.as_str() == *name);
+                seen.sources = run.sources.iter().filter_map(position).collect();
+            }
             if !matches!(run.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
                 seen.fetched = seen.fetched.or(Some(now));
             }
@@ -92,7 +98,7 @@ impl Oracle {
         let source = run.sources.first().and_then(|s| SOURCES.iter().position(|name| s.name.as_str() == *name));
         let Some(source) = source else { return };
         let has_records = self.records_in(raw).is_some_and(|count| count > 0);
-        let change = Change { source, at: self.time.now(), makes_rows: has_records };
+        let change = Change { source, at: self.time.now(), makes_rows: has_records, is_delivery: false };
         self.state().changes.entry(raw.0.clone()).or_insert(change);
     }
 
