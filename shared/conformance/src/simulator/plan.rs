@@ -100,14 +100,14 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 5] {
     let rebuild = |switch| Action::Rebuild { switch, force: true };
     let full = Action::Sync { source, mode: Mode::Full };
     [
-        // Somebody goes back while changes are fetched.
+        // Somebody goes back while changes are fetched, and only the listing that was left has some of them.
         vec![
-            (0, full.clone()),
-            (30_000, Action::Edit { source: source % 2, count: 3 }),
-            (90_000, Action::Sync { source: source % 2, mode: Mode::Full }),
-            (120_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
-            (120_000 + dice.number() % 400, Action::Rollback { as_was: false }),
-            (180_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
+            (0, Action::Sync { source: 1, mode: Mode::Full }),
+            (30_000, Action::Edit { source: 1, count: 3 }),
+            (300_000, Action::Sync { source: 1, mode: Mode::Full }),
+            (330_000, Action::Sync { source: 1, mode: Mode::Incremental }),
+            (330_000 + dice.number() % 400, Action::Rollback { as_was: false }),
+            (700_000, Action::Sync { source: 1, mode: Mode::Incremental }),
         ],
         // What was built and left waiting is overtaken.
         vec![

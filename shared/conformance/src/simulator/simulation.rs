@@ -35,6 +35,8 @@ use crate::seed::Seed;
 const AT_ONCE: usize = 3;
 /// How long everything may take to drain once faults have stopped.
 const DRAINS_IN: Duration = Duration::from_secs(4 * 3600);
+/// How often upkeep runs once faults have stopped.
+const UPKEEP: Duration = Duration::from_secs(120);
 /// Steps after which a world that goes on is taken for one that never ends.
 const MOST_STEPS: u64 = 400_000;
 
@@ -187,7 +189,7 @@ impl Simulation {
             let due = self.next_due();
             if due.is_none_or(|due| due >= next_upkeep) && (due.is_none() || !self.only_errands()) {
                 self.executor.advance_to(next_upkeep);
-                next_upkeep = self.world.time.now().plus(Duration::from_secs(60));
+                next_upkeep = self.world.time.now().plus(UPKEEP);
                 let process = self.any_process();
                 self.spawn(process.number, async move { process.upkeep().await });
             } else if !self.step(library) {

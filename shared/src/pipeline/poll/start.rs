@@ -70,14 +70,14 @@ impl Poll {
         let now = self.clock.now();
         let key = ledger::lease_key(&asked.source);
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
-        if let Some(lease) = seen.as_ref().map(|s| &s.value) {
+        if let Some(lease) = seen.as_ref().map(|s| &s.value).filter(|_| !mutants::on(Mutant::TwoRunsAtOnce)) {
             let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.holder)).await?.map(|run| run.value);
             let told = asked.cause.starts_with(WEBHOOK_CAUSE);
             if let Some(run) = run.as_ref().filter(|run| told && run.cause == asked.cause && run.mode == asked.mode) {
                 return Ok(Started::Resumes(run.id.clone()));
             }
             if let Some(run) = run.filter(|run| run.state != RunState::Ended) {
-                if lease.is_held(now) && !mutants::on(Mutant::TwoRunsAtOnce) {
+                if lease.is_held(now) {
                     return self.leave_note(&asked, &lease.holder).await;
                 }
                 if told || (asked.mode == Mode::Full && run.mode == Mode::Incremental) {
