@@ -80,8 +80,6 @@ mutants! {
     NeverResumed "never-resumed",
     /// A sync that waited is struck out before it is sent.
     NoteStruckFirst "note-struck-first",
-    /// An incremental run moves a cursor that was set back since it began.
-    CursorOfAnother "cursor-of-another",
     /// A rebuild asks the source.
     RebuildAsks "rebuild-asks",
     /// A rebuild takes the lease of one that has not ended.

@@ -115,7 +115,7 @@ impl Transform {
         self.keep_rejects(&applied.rejects).await?;
         let still: BTreeSet<ItemKey> =
             applied.rejects.iter().enumerate().map(|(nth, reject)| ledger::reject_key(reject, nth)).collect();
-        let others = self.mappings_of_others(source).await?;
+        let others = self.mappings_but(source, &generations).await?;
         for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
             let reject: Reject = ledger::understand(&item.key, item.value)?;
             if others.contains(&reject.config) && !mutants::on(Mutant::RejectsOfOthers) {
@@ -145,17 +145,17 @@ impl Transform {
         }
     }
 
-    /// The configurations that a source's generations follow which are not active now and may be.
-    async fn mappings_of_others(&self, source: &SourceId) -> Result<BTreeSet<ConfigHash>, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let active = self.mappings(source, pointer.generation_ids()).await?;
+    /// The configurations that a source's generations follow, of every version that readers see or may see, but for
+    /// these. Asked after whatever was done under these: the pointer may have moved since.
+    async fn mappings_but(&self, source: &SourceId, these: &[Generation]) -> Result<BTreeSet<ConfigHash>, StageError> {
         let mut others = BTreeSet::new();
         for manifest in ledger::manifests(self.ledger.as_ref()).await? {
-            if matches!(manifest.state, VersionState::Building | VersionState::Ready | VersionState::Previous) {
+            if !matches!(manifest.state, VersionState::Retired | VersionState::Dropped) {
                 others.extend(self.mappings(source, manifest.generation_ids()).await?);
             }
         }
-        Ok(&others - &active)
+        others.retain(|config| these.iter().all(|generation| generation.config != *config));
+        Ok(others)
     }
 
     async fn mappings(&self, source: &SourceId, ids: Vec<GenerationId>) -> Result<BTreeSet<ConfigHash>, StageError> {
