@@ -195,6 +195,7 @@ impl Upstream for SimUpstream {
         endpoint.listed_at = (!last).then_some(now);
         if world.strikes(Kind::Circle) && page.next.is_some() {
             page.next = Some(1);
+            world.oracle.sent_round(index);
         }
         let lied = endpoint.lie.is_some();
         world.oracle.served(index, &request.url, &page.records, lied);

@@ -267,6 +267,15 @@ impl Oracle {
         });
     }
 
+    /// A source sends whoever lists it in circles: pages come again, and it is not the run's doing.
+    pub fn sent_round(&self, source: usize) {
+        let key = ledger::lease_key(&SourceId::new(SOURCES[source]));
+        let Some(lease) = self.item::<Lease>(&key) else { return };
+        if let Some(run) = self.state().runs.get_mut(&RunId::new(&lease.holder)) {
+            run.sent_round = true;
+        }
+    }
+
     /// A source gave a page to whoever holds its lease.
     pub fn served(&self, source: usize, url: &str, records: &[Record], lied: bool) {
         let key = ledger::lease_key(&SourceId::new(SOURCES[source]));
