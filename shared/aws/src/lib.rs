@@ -3,3 +3,15 @@
 //! Owns how keys, conditions and retries look in each service. Decides nothing that a stage decides.
 //!
 //! Always holds: all clients share one HTTP client; every call has a timeout and a budget of retries.
+
+pub mod clients;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
+pub mod fault;
+pub mod patience;
+pub mod requests;
+pub mod settings;
+pub mod world;
+
+pub use clients::AwsClients;
+pub use settings::Settings;

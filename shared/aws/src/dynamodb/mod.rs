@@ -1,0 +1,3 @@
+//! What the ledger and the entities share of DynamoDB.
+
+pub mod tables;
