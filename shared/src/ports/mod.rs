@@ -23,5 +23,5 @@ pub use entropy::Entropy;
 pub use fault::Fault;
 pub use ledger::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 pub use queue::{Outgoing, QueueSender};
-pub use secrets::Secrets;
+pub use secrets::{EmptySecrets, Secrets};
 pub use upstream::Upstream;

@@ -9,7 +9,10 @@
 //! - Every line of the log is JSON and carries the call's request id and trace.
 //! - A handler's error reaches whoever invoked as its code and its text, which quote no event.
 
+#[cfg(feature = "scheduler")]
+pub mod admin;
 mod log;
+pub mod measures;
 mod queue;
 mod wiring;
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Entry;
 
 use crate::AwsClients;
@@ -21,51 +21,59 @@ pub struct Rests {
     url: String,
 }
 
-/// A message that may fail, before its batch is handled.
-pub struct Resting {
-    id: String,
-    receipt: String,
-    seconds: i32,
-}
-
 impl Rests {
     #[must_use]
     pub fn new(clients: Arc<AwsClients>, url: String) -> Self {
         Self { clients, url }
     }
 
-    /// What has to be known of a batch before it is handed over.
-    #[must_use]
-    pub fn note(event: &SqsEvent) -> Vec<Resting> {
-        let resting = event.records.iter().filter_map(|message| {
-            let received = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-            Some(Resting {
-                id: message.message_id.clone()?,
-                receipt: message.receipt_handle.clone()?,
-                seconds: rest(received.unwrap_or(1)),
-            })
-        });
-        resting.collect()
-    }
-
-    pub async fn show_failed(&self, noted: Vec<Resting>, response: &SqsBatchResponse) {
+    /// Hands over a batch, then shows what failed of it again when it has rested.
+    pub async fn after<H, F>(&self, batch: SqsEvent, handler: H) -> SqsBatchResponse
+    where
+        H: FnOnce(SqsEvent) -> F,
+        F: Future<Output = SqsBatchResponse>,
+    {
+        let noted: Vec<Noted> = batch.records.iter().filter_map(Noted::of).collect();
+        let response = handler(batch).await;
         let failed: BTreeSet<&str> =
             response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-        let entries: Vec<Entry> = (0..)
-            .zip(noted.into_iter().filter(|message| failed.contains(message.id.as_str())))
-            .filter_map(|(n, message): (u32, Resting)| {
-                let entry = Entry::builder().id(n.to_string()).receipt_handle(message.receipt);
-                entry.visibility_timeout(message.seconds).build().ok()
-            })
-            .collect();
+        let failed = noted.into_iter().filter(|noted| failed.contains(noted.id.as_str()));
+        self.show(failed.filter_map(Noted::entry).collect()).await;
+        response
+    }
+
+    async fn show(&self, entries: Vec<Entry>) {
         if entries.is_empty() {
             return;
         }
         let request = self.clients.sqs().change_message_visibility_batch().queue_url(&self.url);
         if let Err(error) = request.set_entries(Some(entries)).send().await {
-            let error = aws_sdk_sqs::error::DisplayErrorContext(&error);
-            tracing::warn!(%error, "failed messages come again when the queue's own time is over, not earlier");
+            let error = aws_sdk_sqs::error::DisplayErrorContext(&error).to_string();
+            tracing::warn!(error, "failed messages come again when the queue's own time is over, not earlier");
         }
+    }
+}
+
+/// What has to be known of a message, should it fail.
+struct Noted {
+    id: String,
+    receipt: String,
+    received: u32,
+}
+
+impl Noted {
+    fn of(message: &SqsMessage) -> Option<Self> {
+        let received = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        Some(Self {
+            id: message.message_id.clone()?,
+            receipt: message.receipt_handle.clone()?,
+            received: received.unwrap_or(1),
+        })
+    }
+
+    fn entry(self) -> Option<Entry> {
+        let entry = Entry::builder().id(self.id).receipt_handle(self.receipt);
+        entry.visibility_timeout(rest(self.received)).build().ok()
     }
 }
 
