@@ -40,7 +40,8 @@ impl Stack {
     pub fn create(name: &str, parameters: &[(&str, &str)]) -> Option<Self> {
         let emulator = teal_emulator::shared()?;
         let python = teal_emulator::install::environment(teal_emulator::install::EMULATOR).ok()?;
-        let expanded = Command::new(&python).args(["infra/sam_expand.py", "template.yaml"]).current_dir(root()).output();
+        let expanded =
+            Command::new(&python).args(["infra/sam_expand.py", "template.yaml"]).current_dir(root()).output();
         let expanded = expanded.expect("the template can be expanded");
         assert!(expanded.status.success(), "{}", String::from_utf8_lossy(&expanded.stderr));
         let template: Json = serde_json::from_slice(&expanded.stdout).expect("what is printed is JSON");

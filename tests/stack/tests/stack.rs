@@ -47,7 +47,8 @@ fn bundle(blue: &Blue) -> Bundle {
 /// The newest run that somebody asked for in this way and that has ended.
 async fn ended(stack: &Stack, cause: &str) -> Option<Json> {
     let runs = stack.admin("runs").await;
-    let is_it = |run: &&Json| run["cause"].as_str().is_some_and(|said| said.starts_with(cause)) && run["state"] == "ended";
+    let is_it =
+        |run: &&Json| run["cause"].as_str().is_some_and(|said| said.starts_with(cause)) && run["state"] == "ended";
     runs["runs"].as_array()?.iter().find(is_it).cloned()
 }
 
@@ -62,11 +63,7 @@ async fn export<F: Future<Output = Json>>(mut page: impl FnMut(Vec<(&'static str
             return lines;
         }
         let text = |name: &str| next[name].as_str().unwrap().to_owned();
-        query = vec![
-            ("version", answer["version"].to_string()),
-            ("entity", text("entity")),
-            ("after", text("after")),
-        ];
+        query = vec![("version", answer["version"].to_string()), ("entity", text("entity")), ("after", text("after"))];
     }
 }
 
@@ -115,7 +112,8 @@ async fn nowrep_runs_through_the_template_and_shows_what_a_laptop_shows() {
     // Before anything is deployed a sender is asked to come again.
     assert_eq!(blue.send_webhook(&hooks, secret, Event::Sync, 0).await.unwrap(), 503);
 
-    let deployed = stack.invoke("admin", &json!({ "do": "deploy", "body": { "bundle": bundle(&blue) } })).await.unwrap();
+    let deployed =
+        stack.invoke("admin", &json!({ "do": "deploy", "body": { "bundle": bundle(&blue) } })).await.unwrap();
     assert_eq!(deployed["schedules"]["created"], json!(["blue.full", "blue.incremental"]));
     let again = stack.invoke("admin", &json!({ "do": "schedules", "body": {} })).await.unwrap();
     assert_eq!(again["schedules"], json!({ "created": [], "changed": [], "removed": [] }), "they are in line");

@@ -80,7 +80,10 @@ fn every_function_is_granted_what_its_ports_need_and_nothing_else() {
             .collect();
         let missing: Vec<_> = needed.difference(&granted).collect();
         let too_much: Vec<_> = granted.difference(&needed).collect();
-        assert!(missing.is_empty() && too_much.is_empty(), "{function} lacks {missing:?} and has too much: {too_much:?}");
+        assert!(
+            missing.is_empty() && too_much.is_empty(),
+            "{function} lacks {missing:?} and has too much: {too_much:?}"
+        );
     }
 }
 

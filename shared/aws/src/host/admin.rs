@@ -18,8 +18,8 @@ use teal::pipeline::caller::Caller;
 use teal::pipeline::schedules::{Reconciled, reconcile, wanted};
 use teal::pipeline::systems::Systems;
 use teal::ports::fault::FaultKind;
-use teal::ports::upstream::{Request, Response};
 use teal::ports::schedules::Schedules;
+use teal::ports::upstream::{Request, Response};
 use teal::ports::{Fault, Upstream};
 
 use crate::AwsClients;

@@ -106,7 +106,8 @@ impl Function {
     #[cfg(feature = "scheduler")]
     pub fn schedules(&self) -> Result<Arc<crate::scheduler_schedules::EventBridgeSchedules>, Error> {
         let settings = &self.settings;
-        let (group, target, role) = (settings.schedule_group()?, settings.schedule_target()?, settings.schedule_role()?);
+        let (group, target, role) =
+            (settings.schedule_group()?, settings.schedule_target()?, settings.schedule_role()?);
         Ok(Arc::new(crate::scheduler_schedules::EventBridgeSchedules::new(self.clients.clone(), group, target, role)))
     }
 
