@@ -33,6 +33,9 @@ pub struct Global {
     /// Where data is kept; `.teal` beside teal.yaml if not given
     #[arg(long, global = true, value_name = "DIR", env = "TEAL_DATA")]
     pub data: Option<PathBuf>,
+    /// Ask the Teal at this address, such as one on AWS, with the token in TEAL_TOKEN; nothing is opened here
+    #[arg(long, global = true, value_name = "URL", env = "TEAL_AT")]
+    pub at: Option<String>,
     /// Print JSON on stdout, one result a line, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
@@ -57,6 +60,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Run everything in this process: HTTP, webhooks, schedules, workers
     Dev(DevArgs),
+    /// Put teal.yaml into force; on AWS, its schedules with it
+    Deploy,
     /// Bring sources up to date
     Sync(SyncArgs),
     /// Build the next version from kept raw, without a request to any source

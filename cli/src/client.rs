@@ -40,8 +40,10 @@ impl Client {
     /// `address` as in `http://127.0.0.1:8080`.
     pub fn there(address: String, token: Secret) -> anyhow::Result<Self> {
         teal_local::upstream::install_tls();
-        // The other process is on this machine: a proxy could only be in the way.
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build()?;
+        let settings = reqwest::Client::builder().timeout(Duration::from_secs(600));
+        // To a process on this machine a proxy could only be in the way.
+        let is_here = address.starts_with("http://127.0.0.1:") || address.starts_with("http://[::1]:");
+        let http = if is_here { settings.no_proxy() } else { settings }.build()?;
         Ok(Self::There { http, address, token })
     }
 

@@ -22,10 +22,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command, LogFormat};
 use crate::client::Refusal;
-use crate::commands::{Context, check, dev, export, look, moves, rebuild, rejects, sync};
+use crate::commands::{Context, check, deploy, dev, export, look, moves, rebuild, rejects, sync};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::session::{Missing, Place};
+use crate::session::{Missing, NoToken, Place};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,6 +35,7 @@ async fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Demo(args) => return demo::run(args, cli.global.json).await.unwrap_or_else(|error| fail(&cx, &error)),
         Command::Dev(args) => dev::run(&cx, args).await,
+        Command::Deploy => deploy::run(&cx).await,
         Command::Sync(args) => sync::run(&cx, args).await,
         Command::Rebuild(args) => rebuild::run(&cx, args).await,
         Command::Versions(args) => look::versions(&cx, args).await,
@@ -86,6 +87,9 @@ fn help(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             Missing::File(_) => "name one with --file, or see Teal at work with `teal demo`".to_owned(),
             Missing::Data(_) => "`teal sync` or `teal dev` makes it; --data names another directory".to_owned(),
         });
+    }
+    if cause.is::<NoToken>() {
+        return Some("export TEAL_TOKEN with a token that the Teal there knows as an admin's".to_owned());
     }
     if cause.is::<teal::config::Problems>() {
         return Some("`teal check` shows this without doing anything".to_owned());

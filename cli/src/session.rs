@@ -1,6 +1,7 @@
 //! Finding the system that a command is about, and who answers for it.
 //!
-//! Always holds: the data directory is opened in this process unless another one has it; then that one is
+//! Always holds: with `--at` nothing is opened here, and only `teal deploy` puts a configuration into force there.
+//! Otherwise the data directory is opened in this process unless another one has it; then that one is
 //! asked over HTTP, if it serves. A command that only looks makes no data directory.
 
 use std::path::{Path, PathBuf};
@@ -25,13 +26,15 @@ use crate::client::Client;
 pub struct Place {
     pub file: PathBuf,
     pub data: PathBuf,
+    /// Who is asked instead of what is in `data`.
+    pub at: Option<String>,
 }
 
 impl Place {
     pub fn of(global: &Global) -> Self {
         let file = if global.file.is_dir() { global.file.join(ROOT) } else { global.file.clone() };
         let beside = file.parent().unwrap_or(Path::new("")).join(".teal");
-        Self { data: global.data.clone().unwrap_or(beside), file }
+        Self { data: global.data.clone().unwrap_or(beside), file, at: global.at.clone() }
     }
 
     /// The configuration, gathered but not checked: that is for whoever compiles it.
@@ -43,7 +46,20 @@ impl Place {
         let bundle = Bundle::collect(&self.file.to_string_lossy(), read, |name| std::env::var(name).ok());
         bundle.with_context(|| format!("'{}' is wrong", self.file.display()))
     }
+
+    /// The same, checked: before anything is made on disk or sent, and with every problem shown as the compiler
+    /// would.
+    pub fn checked_bundle(&self) -> anyhow::Result<Bundle> {
+        let bundle = self.bundle()?;
+        teal::config::load(&bundle).with_context(|| format!("'{}' is wrong", self.file.display()))?;
+        Ok(bundle)
+    }
 }
+
+/// Whoever is asked elsewhere wants to know who asks.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no token for the Teal at {0}")]
+pub struct NoToken(String);
 
 /// What is not there, each with a way to get it.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +85,7 @@ pub struct Working {
 impl Session {
     /// For commands that look at what is there, or move it.
     pub async fn look(place: &Place) -> anyhow::Result<Self> {
-        if !place.data.join("teal.db").exists() {
+        if place.at.is_none() && !place.data.join("teal.db").exists() {
             if !place.file.exists() {
                 bail!(Missing::File(place.file.clone()));
             }
@@ -80,9 +96,10 @@ impl Session {
 
     /// For commands that work by the configuration as it is written now: it is put into force first.
     pub async fn work(place: &Place) -> anyhow::Result<Self> {
-        let bundle = place.bundle()?;
-        // Before anything is made on disk, and with every problem shown as the compiler would.
-        teal::config::load(&bundle).with_context(|| format!("'{}' is wrong", place.file.display()))?;
+        if place.at.is_some() {
+            return Self::open(place);
+        }
+        let bundle = place.checked_bundle()?;
         let session = Self::open(place)?;
         if let Some(local) = &session.local {
             // We have the data to ourselves: whoever moved the pointer when the last process died is gone.
@@ -92,7 +109,14 @@ impl Session {
         Ok(session)
     }
 
-    fn open(place: &Place) -> anyhow::Result<Self> {
+    /// Whoever answers for the system, and nothing else.
+    pub fn open(place: &Place) -> anyhow::Result<Self> {
+        if let Some(address) = &place.at {
+            let token = std::env::var("TEAL_TOKEN").ok().filter(|token| !token.is_empty());
+            let token = token.ok_or_else(|| NoToken(address.clone()))?;
+            let address = address.trim_end_matches('/').to_owned();
+            return Ok(Self { client: Client::there(address, Secret::new(token))?, local: None });
+        }
         match Local::open(options(place)?, Arc::new(ManifestConnectors)) {
             Ok(local) => Ok(Self { client: Client::here(local.console()), local: Some(local) }),
             Err(LocalError::Lock(LockError::Held { dir, holder })) => {

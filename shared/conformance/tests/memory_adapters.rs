@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use teal::domain::{Millis, QueueName};
-use teal::ports::{Ledger, QueueSender, Secrets};
+use teal::ports::{Ledger, QueueSender, Schedules, Secrets};
 use teal_conformance::memory::{
-    MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, MemorySecrets, Received, VirtualClock,
+    MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, MemorySchedules, MemorySecrets, Received, VirtualClock,
 };
 use teal_conformance::suites::blobs::{BlobStore, BlobsHarness};
 use teal_conformance::suites::entities::{EntitiesHarness, EntityStore};
 use teal_conformance::suites::ledger::LedgerHarness;
 use teal_conformance::suites::queue::{Delivered, QueueHarness, QueueUnderTest};
+use teal_conformance::suites::schedules::SchedulesHarness;
 use teal_conformance::suites::secrets::SecretsHarness;
 use teal_conformance::{Seed, Trace};
 
@@ -117,6 +118,15 @@ impl SecretsHarness for MemorySecretsHarness {
     }
 }
 
+struct MemorySchedulesHarness;
+
+#[async_trait]
+impl SchedulesHarness for MemorySchedulesHarness {
+    async fn fresh(&self) -> Arc<dyn Schedules> {
+        Arc::new(MemorySchedules::default())
+    }
+}
+
 /// The queue of this seed; 0 for the kind one.
 struct MemoryQueueHarness(u64);
 
@@ -175,6 +185,11 @@ mod blobs {
 mod secrets {
     use super::*;
     teal_conformance::secrets_suite!(MemorySecretsHarness);
+}
+
+mod schedules {
+    use super::*;
+    teal_conformance::schedules_suite!(MemorySchedulesHarness);
 }
 
 mod kind_queue {

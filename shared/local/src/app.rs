@@ -298,7 +298,9 @@ impl Local {
         }))
     }
 
-    fn http(&self, admin: Option<Arc<dyn AdminApi>>, open: bool) -> Http {
+    /// What answers HTTP requests, for whoever has them as events.
+    #[must_use]
+    pub fn http(&self, admin: Option<Arc<dyn AdminApi>>, open: bool) -> Http {
         let owner = Caller::new("token file", [Role::Admin]);
         Http {
             hooks: Some(self.hooks.clone()),

@@ -6,9 +6,7 @@
 
 pub mod app;
 pub mod blobs;
-pub mod clock;
 pub mod console;
-pub mod entropy;
 pub mod host;
 pub mod inbox;
 pub mod lock;
@@ -16,9 +14,10 @@ pub mod probe;
 pub mod secrets;
 pub mod sqlite;
 pub mod store;
-pub mod upstream;
 
 #[cfg(test)]
 mod test_clock;
+
+pub use teal_real::{clock, entropy, upstream};
 
 pub use app::{Local, LocalError, LocalOptions, Running};

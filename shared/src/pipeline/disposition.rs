@@ -53,7 +53,7 @@ impl Disposition {
 /// is nothing.
 #[must_use]
 pub fn decide(error: &StageError) -> Disposition {
-    let why = || error.to_string();
+    let why = || format!("{}: {error}", error.code().as_str());
     match error {
         StageError::Fault(fault)
         | StageError::Blob(BlobError::Fault(fault))
@@ -134,7 +134,8 @@ mod tests {
             StageError::Impossible("there is nothing to go back to".into()),
         ];
         for error in errors {
-            assert_eq!(decide(&error), Disposition::Reject { why: error.to_string() });
+            let why = format!("{}: {error}", error.code().as_str());
+            assert_eq!(decide(&error), Disposition::Reject { why });
         }
     }
 

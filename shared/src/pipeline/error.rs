@@ -1,6 +1,7 @@
 //! What can go wrong inside a stage, gathered from the ports. What then happens to the message is decided
 //! in one place, `disposition`.
 
+use super::api::Code;
 use crate::config::model::SecretName;
 use crate::domain::raw::BadRaw;
 use crate::domain::{ConfigHash, RunId, SourceName, Version};
@@ -41,6 +42,36 @@ pub enum StageError {
 }
 
 impl StageError {
+    /// What callers are told and logs are searched for.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Ledger(LedgerError::Fault(fault))
+            | Self::Entities(EntitiesError::Fault(fault))
+            | Self::Blob(BlobError::Fault(fault))
+            | Self::Fault(fault) => {
+                if fault.is_retryable() {
+                    Code::Unavailable
+                } else {
+                    Code::Internal
+                }
+            }
+            Self::Ledger(LedgerError::Refused { .. })
+            | Self::Entities(EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. })
+            | Self::Busy(_) => Code::Busy,
+            Self::Config { .. } | Self::Connector(ConnectorError::Manifest(_)) => Code::Config,
+            Self::Entities(EntitiesError::NoGeneration(_)) | Self::Impossible(_) | Self::Connector(_) => {
+                Code::Impossible
+            }
+            Self::NoConfig => Code::NoConfig,
+            Self::NoSource(_) => Code::NoSource,
+            Self::NoSecret(_) => Code::NoSecret,
+            Self::NoRun(_) => Code::NoRun,
+            Self::NoVersion(_) => Code::NoVersion,
+            Self::Blob(BlobError::Missing(_)) | Self::Raw(_) => Code::Internal,
+        }
+    }
+
     /// Whether trying again gives the same.
     #[must_use]
     pub fn is_final(&self) -> bool {

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod limits;
 pub mod normalize;
 pub mod poll;
+pub mod schedules;
 pub mod serve;
 pub mod switch;
 pub mod systems;

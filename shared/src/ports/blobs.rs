@@ -6,7 +6,24 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
+
+const LONGEST_KEY: usize = 900;
+
+/// Refuses, as every adapter must, what is no key.
+pub fn check_key(key: &str) -> Result<(), Fault> {
+    let printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let parts = key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if printable && parts && key.len() <= LONGEST_KEY {
+        return Ok(());
+    }
+    let what = format!(
+        "'{}' is no key of an object: use at most {LONGEST_KEY} printable ASCII bytes, parts between '/', none of \
+         them empty, '.' or '..'",
+        key.escape_debug()
+    );
+    Err(Fault::new(FaultKind::Permanent, what))
+}
 
 #[async_trait]
 pub trait BlobReader: Send + Sync {

@@ -2,15 +2,17 @@
 //!
 //! Always holds, in every adapter:
 //!
-//! - `merge` is one transaction and follows `domain::order` exactly: applying the same changes in any order,
-//!   in any batches, any number of times leaves the same rows, visible rows, counts and sums (P5).
+//! - `merge` follows `domain::order` exactly: applying the same changes in any order, in any batches, any number of
+//!   times leaves the same rows, visible rows, counts and sums (P5). A merge that was cut off may have been done in
+//!   part; repeated, it is completed, and its rows are counted as if it had never been cut off.
 //! - Two records that make the same row with an equal order are settled without asking who came first: the
 //!   greater owner wins, by key order, then the greater row hash (unsigned). The state that
 //!   loses is counted as a duplicate.
 //! - The head of a generation (gate, sequence, visible rows, hash sum) is true after every write.
 //! - A live merge goes through only while the gate is open; a build merge only while the generation is
 //!   building or closed, and only under a fence no older than the gate's.
-//! - A reader sees a merge whole or not at all.
+//! - A reader sees each row whole, and everything of a merge that has returned. Of one that has not, it may see a
+//!   part: an adapter may cut a merge into several transactions (docs/decisions/0009-entities-on-dynamodb.md).
 
 use std::sync::Arc;
 
@@ -25,7 +27,8 @@ pub trait EntityAdmin: Send + Sync {
     /// Makes an empty generation with the given gate. One that is there already stays as it is.
     async fn create(&self, spec: GenerationSpec) -> Result<(), EntitiesError>;
 
-    /// Sets the gates of all these generations at once. Refused when any has seen a newer fence.
+    /// Sets the gates of all these generations. Refused, whole, when any has seen a newer fence. When it has returned
+    /// no writer passes an old gate; before, some may. What fails half-way is completed by being repeated.
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError>;
 
     /// Removes up to `limit` rows of a generation, and the generation itself with the last of them.
@@ -117,7 +120,7 @@ pub enum Writer {
 pub struct Head {
     pub gate: Gate,
     pub fence: Fence,
-    /// Grows by one with every merge that changed something visible.
+    /// Grows with every merge that changed something visible, by one for each transaction that it took.
     pub sequence: u64,
     /// Visible rows.
     pub rows: u64,

@@ -7,13 +7,13 @@
 //! One item has a consequence beyond the ledger: an adapter that keeps views of the active version
 //! repoints them in the transaction that writes [`pointer_key`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 
 /// Most writes that one transaction may hold.
 pub const MAX_WRITES: usize = 100;
@@ -59,6 +59,19 @@ pub enum Precondition {
     NoneNewer(u64),
 }
 
+impl Precondition {
+    /// Whether it is met by an item of this revision and mark, or by none.
+    #[must_use]
+    pub fn holds(self, stored: Option<(u64, u64)>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Absent => stored.is_none(),
+            Self::Matches(expected) => stored.is_some_and(|(revision, _)| revision == expected),
+            Self::NoneNewer(limit) => stored.is_none_or(|(_, mark)| mark <= limit),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     Put {
@@ -88,6 +101,22 @@ impl Write {
     pub fn key(&self) -> &ItemKey {
         match self {
             Self::Put { key, .. } | Self::Delete { key, .. } | Self::Check { key, .. } | Self::Add { key, .. } => key,
+        }
+    }
+}
+
+/// Refuses, as every adapter must, a transaction that is too large or names a key twice.
+pub fn check_transaction(writes: &[Write]) -> Result<(), Fault> {
+    let permanent = |what| Err(Fault::new(FaultKind::Permanent, what));
+    if writes.len() > MAX_WRITES {
+        let len = writes.len();
+        return permanent(format!("a ledger transaction holds at most {MAX_WRITES} writes, this one {len}; split it"));
+    }
+    let mut keys = BTreeSet::new();
+    match writes.iter().map(Write::key).find(|key| !keys.insert(*key)) {
+        None => Ok(()),
+        Some(ItemKey { part, sort }) => {
+            permanent(format!("a ledger transaction has '{part}/{sort}' twice; put both into one write"))
         }
     }
 }

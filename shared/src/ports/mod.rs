@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod fault;
 pub mod ledger;
 pub mod queue;
+pub mod schedules;
 pub mod secrets;
 pub mod upstream;
 
@@ -23,5 +24,6 @@ pub use entropy::Entropy;
 pub use fault::Fault;
 pub use ledger::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 pub use queue::{Outgoing, QueueSender};
-pub use secrets::Secrets;
+pub use schedules::Schedules;
+pub use secrets::{EmptySecrets, Secrets};
 pub use upstream::Upstream;

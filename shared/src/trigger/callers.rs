@@ -2,12 +2,15 @@
 //!
 //! Always holds: how long a comparison takes tells nothing about the token, and no token is ever shown.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::domain::Secret;
 pub use crate::pipeline::caller::{Caller, Role};
+use crate::ports::Secrets;
 
 #[async_trait]
 pub trait Callers: Send + Sync {
@@ -51,9 +54,41 @@ impl Callers for StaticTokens {
     }
 }
 
+/// Tokens kept as secrets, one for readers and one for admins, looked up for each request: the port caches.
+pub struct SecretTokens(pub Arc<dyn Secrets>);
+
+/// Names of those secrets.
+pub const TOKENS: [(&str, Role); 2] = [("teal-admin-token", Role::Admin), ("teal-reader-token", Role::Reader)];
+
+#[async_trait]
+impl Callers for SecretTokens {
+    async fn identify(&self, token: Option<&str>) -> Option<Caller> {
+        let token = token?;
+        let mut known = Vec::new();
+        for (name, role) in TOKENS {
+            match self.0.get(name).await {
+                Ok(secret) => known.extend(secret.map(|secret| (secret, Caller::new(name, [role])))),
+                Err(fault) => tracing::error!(%fault, "a caller's token can't be looked up, so it lets nobody in"),
+            }
+        }
+        StaticTokens::new(known).find(token).cloned()
+    }
+}
+
+/// For hosts that nobody asks anything which needs a caller.
+pub struct Nobody;
+
+#[async_trait]
+impl Callers for Nobody {
+    async fn identify(&self, _: Option<&str>) -> Option<Caller> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::fakes::{FixedSecrets, Switch, ready};
 
     #[test]
     fn a_token_is_its_callers_and_no_other_is_anybodys() {
@@ -72,5 +107,16 @@ mod tests {
     fn an_empty_token_lets_nobody_in() {
         let tokens = StaticTokens::new([(Secret::new(""), Caller::new("nobody", [Role::Admin]))]);
         assert_eq!(tokens.find(""), None);
+    }
+
+    #[test]
+    fn tokens_kept_as_secrets_let_in_whom_they_are_for_and_a_missing_one_nobody() {
+        let tokens = SecretTokens(Arc::new(FixedSecrets {
+            known: [("teal-reader-token".to_owned(), "reads".to_owned())].into(),
+            down: Switch::default(),
+        }));
+        let who = |token| ready(tokens.identify(token)).map(|caller| caller.is(Role::Admin));
+        assert_eq!(who(Some("reads")), Some(false));
+        assert_eq!((who(Some("rules")), who(Some("")), who(None)), (None, None, None));
     }
 }

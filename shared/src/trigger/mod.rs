@@ -2,6 +2,7 @@
 //! Both hosts hand in the same ones.
 
 pub mod callers;
+pub mod events;
 pub mod http;
 pub mod queues;
 pub mod sqs;

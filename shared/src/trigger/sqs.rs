@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
+use tracing::Instrument as _;
 
 use crate::domain::Message;
 use crate::pipeline::disposition::Disposition;
@@ -56,34 +57,49 @@ where
             return false;
         }
     };
-    match AssertUnwindSafe(async { handle(message, received).await })
+    let span = span(&message, attempt);
+    match AssertUnwindSafe(async { handle(message, received).await }.instrument(span.clone()))
         .catch_unwind()
         .await
         .map(|result| result.map_err(Into::into))
     {
         Ok(Ok(()) | Err(Disposition::Done)) => true,
         Ok(Err(Disposition::Retry { why, after })) => {
-            tracing::warn!(message_id, attempt, ?after, why, "a message will be tried again");
+            tracing::warn!(parent: &span, message_id, ?after, why, "a message will be tried again");
             false
         }
         Ok(Err(Disposition::Reject { why })) => {
-            tracing::error!(message_id, attempt, why, "a message is rejected and goes to the dead letters");
+            tracing::error!(parent: &span, message_id, why, "a message is rejected and goes to the dead letters");
             false
         }
         Err(_) => {
-            tracing::error!(message_id, attempt, "handling a message panicked; it will be tried again");
+            tracing::error!(parent: &span, message_id, "handling a message panicked; it will be tried again");
             false
         }
     }
+}
+
+/// What every log line says while the message is handled: enough to follow a run through all stages.
+fn span(message: &Message, attempt: u32) -> tracing::Span {
+    let (run, source, stream) = match message {
+        Message::Sync { source, .. } | Message::Delivery { source, .. } | Message::Replay { source, .. } => {
+            (None, Some(source), None)
+        }
+        Message::Continue { run } | Message::Settle { run } => (Some(run), None, None),
+        Message::Page { run, source, stream, .. } => (Some(run), Some(source), Some(stream)),
+    };
+    let text = |value: Option<&dyn std::fmt::Display>| value.map(ToString::to_string);
+    let (run, source, stream) = (text(run.map(|v| v as _)), text(source.map(|v| v as _)), text(stream.map(|v| v as _)));
+    tracing::info_span!("message", attempt, run, source, stream)
 }
 
 /// A parser's message may quote what it read; its category and place do not.
 fn safe(error: &crate::domain::message::BadMessage) -> String {
     use crate::domain::message::BadMessage;
     match error {
-        BadMessage::Format(_) => error.to_string(),
+        BadMessage::Format(_) => format!("TEAL-E003: {error}"),
         BadMessage::Unreadable(json) => {
-            format!("{:?} error at line {}, column {}", json.classify(), json.line(), json.column())
+            format!("TEAL-E002: {:?} error at line {}, column {}", json.classify(), json.line(), json.column())
         }
     }
 }

@@ -6,14 +6,11 @@ use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teal::ports::blobs::Put;
-use teal::ports::fault::FaultKind;
-use teal::ports::{BlobAdmin, BlobError, BlobReader, BlobWriter, Fault};
+use teal::ports::blobs::{Put, check_key};
+use teal::ports::{BlobAdmin, BlobError, BlobReader, BlobWriter};
 
 use super::lock;
 use super::observer::{Observer, Told};
-
-const LONGEST_KEY: usize = 900;
 
 #[derive(Debug, Default)]
 pub struct MemoryBlobs {
@@ -72,19 +69,4 @@ impl BlobAdmin for MemoryBlobs {
         }
         Ok(())
     }
-}
-
-fn check_key(key: &str) -> Result<(), Fault> {
-    let printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    let parts = key.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if printable && parts && key.len() <= LONGEST_KEY {
-        return Ok(());
-    }
-    Err(Fault::new(
-        FaultKind::Permanent,
-        format!(
-            "{key:?} is no key of an object: use at most {LONGEST_KEY} printable ASCII bytes, parts between '/', \
-             none of them empty, '.' or '..'"
-        ),
-    ))
 }

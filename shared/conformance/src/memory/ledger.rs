@@ -1,13 +1,13 @@
 //! Items in a sorted map; a transaction is checked whole, then written whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use teal::ports::fault::FaultKind;
-use teal::ports::ledger::{Item, MAX_WRITES};
-use teal::ports::{Fault, ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
+use teal::ports::ledger::{Item, check_transaction};
+use teal::ports::{Fault, ItemKey, Ledger, LedgerError, LedgerReader, Write};
 
 use super::lock;
 use super::observer::{Observer, Told};
@@ -66,7 +66,7 @@ impl LedgerReader for MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
-        check_shape(&writes)?;
+        check_transaction(&writes)?;
         lock(&self.state).transact(&writes)?;
         self.told.tell(|observer| observer.wrote(&writes));
         Ok(())
@@ -81,7 +81,7 @@ impl State {
             let item = state.items.get(write.key());
             match write {
                 Write::Put { when, .. } | Write::Delete { when, .. } | Write::Check { when, .. } => {
-                    if !holds(*when, item) {
+                    if !when.holds(item.map(|item| (item.revision, item.mark))) {
                         return Err(LedgerError::Refused { index, key: write.key().clone() });
                     }
                 }
@@ -112,30 +112,6 @@ impl State {
         let item = Item { key: key.clone(), value, revision: self.revision, mark };
         self.items.insert(key, item);
     }
-}
-
-fn holds(when: Precondition, item: Option<&Item>) -> bool {
-    match when {
-        Precondition::None => true,
-        Precondition::Absent => item.is_none(),
-        Precondition::Matches(revision) => item.is_some_and(|item| item.revision == revision),
-        Precondition::NoneNewer(mark) => item.is_none_or(|item| item.mark <= mark),
-    }
-}
-
-fn check_shape(writes: &[Write]) -> Result<(), Fault> {
-    let permanent = |what| Err(Fault::new(FaultKind::Permanent, what));
-    if writes.len() > MAX_WRITES {
-        return permanent(format!("a transaction of {} writes; split it, {MAX_WRITES} are the most", writes.len()));
-    }
-    let mut seen = BTreeSet::new();
-    for write in writes {
-        let key = write.key();
-        if !seen.insert(key) {
-            return permanent(format!("a transaction writes '{}/{}' twice; make it one write", key.part, key.sort));
-        }
-    }
-    Ok(())
 }
 
 fn added(key: &ItemKey, value: Option<&Value>, numbers: &BTreeMap<String, i64>) -> Result<Value, Fault> {

@@ -13,6 +13,7 @@ mod entropy;
 mod ledger;
 mod observer;
 mod queue;
+mod schedules;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use entropy::SeededEntropy;
 pub use ledger::MemoryLedger;
 pub use observer::Observer;
 pub use queue::{MemoryQueue, Received};
+pub use schedules::MemorySchedules;
 pub use secrets::MemorySecrets;
 pub use upstream::ScriptedUpstream;
 pub use world::MemoryWorld;

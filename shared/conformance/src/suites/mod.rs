@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod entities;
 pub mod ledger;
 pub mod queue;
+pub mod schedules;
 pub mod secrets;
 
 /// A `#[tokio::test]` for each named guarantee of a suite. The suites' own macros call it.

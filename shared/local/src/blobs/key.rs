@@ -10,9 +10,7 @@
 use std::path::PathBuf;
 
 use teal::ports::Fault;
-use teal::ports::fault::FaultKind;
-
-const MAX_KEY: usize = 900;
+use teal::ports::blobs::check_key;
 
 /// What every file system of today takes as one name.
 const MAX_NAME: usize = 255;
@@ -24,23 +22,8 @@ pub(super) struct CheckedKey(String);
 
 impl CheckedKey {
     pub fn new(key: &str) -> Result<Self, Fault> {
-        let wrong = if key.len() > MAX_KEY {
-            Some("is longer than 900 bytes")
-        } else if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            Some("has a character that is not printable ASCII")
-        } else if key.split('/').any(str::is_empty) {
-            Some("has an empty part")
-        } else if key.split('/').any(|part| part == "." || part == "..") {
-            Some("has a part '.' or '..'")
-        } else {
-            None
-        };
-        match wrong {
-            None => Ok(Self(key.to_owned())),
-            Some(wrong) => {
-                Err(Fault::new(FaultKind::Permanent, format!("the object key '{}' {wrong}", key.escape_debug())))
-            }
-        }
+        check_key(key)?;
+        Ok(Self(key.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -109,6 +92,8 @@ fn escape(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use teal::ports::fault::FaultKind;
+
     use super::*;
 
     #[test]

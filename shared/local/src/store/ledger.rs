@@ -3,14 +3,14 @@
 //! Always holds: revisions come from one counter that only grows, so that an item which is deleted and made
 //! again never gets a revision that it had before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::{Map, Value};
 use teal::ports::fault::Fault;
-use teal::ports::ledger::{Item, MAX_WRITES, pointer_key};
+use teal::ports::ledger::{Item, check_transaction, pointer_key};
 use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 
 use super::{TealDb, views};
@@ -45,23 +45,8 @@ impl LedgerReader for TealDb {
 #[async_trait]
 impl Ledger for TealDb {
     async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
-        check_shape(&writes)?;
+        check_transaction(&writes)?;
         self.file.write("ledger", move |db| transact(db, &writes)).await
-    }
-}
-
-fn check_shape(writes: &[Write]) -> Result<(), Fault> {
-    if writes.len() > MAX_WRITES {
-        let what =
-            format!("a ledger transaction holds at most {MAX_WRITES} writes, this one {}; split it", writes.len());
-        return Err(permanent(what));
-    }
-    let mut keys = BTreeSet::new();
-    match writes.iter().map(Write::key).find(|key| !keys.insert(*key)) {
-        None => Ok(()),
-        Some(ItemKey { part, sort }) => {
-            Err(permanent(format!("a ledger transaction has '{part}/{sort}' twice; put both into one write")))
-        }
     }
 }
 
@@ -111,12 +96,7 @@ fn holds(db: &Connection, key: &ItemKey, when: Precondition) -> rusqlite::Result
         .prepare_cached("SELECT revision, mark FROM ledger WHERE part = ?1 AND sort = ?2")?
         .query_row((&key.part, &key.sort), |row| Ok((number(row, 0)?, number(row, 1)?)))
         .optional()?;
-    Ok(match when {
-        Precondition::None => true,
-        Precondition::Absent => stored.is_none(),
-        Precondition::Matches(expected) => stored.is_some_and(|(revision, _)| revision == expected),
-        Precondition::NoneNewer(limit) => stored.is_none_or(|(_, mark)| mark <= limit),
-    })
+    Ok(when.holds(stored))
 }
 
 fn put(db: &Connection, key: &ItemKey, value: &Value, mark: u64, revision: i64) -> rusqlite::Result<()> {

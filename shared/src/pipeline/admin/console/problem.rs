@@ -5,40 +5,19 @@ use crate::domain::VersionState;
 use crate::pipeline::api::{Code, Problem};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
-use crate::ports::{BlobError, ConnectorError, EntitiesError, Fault, LedgerError};
+use crate::ports::LedgerError;
 
 /// When to ask again after a fault that passes by itself, in seconds.
 const AGAIN: u32 = 5;
 
 pub(super) fn of(error: &StageError) -> Problem {
-    let code = match error {
-        StageError::Ledger(LedgerError::Refused { .. }) => {
-            return Problem::new(Code::Busy, "somebody else changed it at the same moment; try again").retry_after(1);
-        }
-        StageError::Ledger(LedgerError::Fault(fault))
-        | StageError::Entities(EntitiesError::Fault(fault))
-        | StageError::Blob(BlobError::Fault(fault))
-        | StageError::Fault(fault) => return of_fault(fault),
-        StageError::Entities(EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. })
-        | StageError::Busy(_) => return Problem::new(Code::Busy, error.to_string()).retry_after(AGAIN),
-        StageError::Entities(EntitiesError::NoGeneration(_)) | StageError::Impossible(_) => Code::Impossible,
-        StageError::Config { .. } | StageError::Connector(ConnectorError::Manifest(_)) => Code::Config,
-        StageError::Connector(_) => Code::Impossible,
-        StageError::NoConfig => Code::NoConfig,
-        StageError::NoSource(_) => Code::NoSource,
-        StageError::NoSecret(_) => Code::NoSecret,
-        StageError::NoRun(_) => Code::NoRun,
-        StageError::NoVersion(_) => Code::NoVersion,
-        StageError::Blob(BlobError::Missing(_)) | StageError::Raw(_) => Code::Internal,
-    };
-    Problem::new(code, error.to_string())
-}
-
-fn of_fault(fault: &Fault) -> Problem {
-    if fault.is_retryable() {
-        Problem::new(Code::Unavailable, fault.to_string()).retry_after(AGAIN)
-    } else {
-        Problem::new(Code::Internal, fault.to_string())
+    if matches!(error, StageError::Ledger(LedgerError::Refused { .. })) {
+        return Problem::new(Code::Busy, "somebody else changed it at the same moment; try again").retry_after(1);
+    }
+    let problem = Problem::new(error.code(), error.to_string());
+    match problem.code {
+        Code::Busy | Code::Unavailable => problem.retry_after(AGAIN),
+        _ => problem,
     }
 }
 

@@ -1,0 +1,28 @@
+//! webhook: takes deliveries in. POST /hooks/… of an HTTP API or a function URL → a raw object → a message.
+
+use std::sync::Arc;
+
+use teal::domain::QueueName;
+use teal::pipeline::webhook::Webhook;
+use teal::ports::EmptySecrets;
+use teal::trigger::callers::Nobody;
+use teal::trigger::http::{CurrentHooks, Http};
+use teal_aws::host::{self, Error, Function};
+use teal_connect::ManifestConnectors;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let function = Function::start().await;
+    let blobs = function.blobs()?;
+    // Connectors are compiled to know that the configuration is right, not to ask a source.
+    let systems = function.systems(function.ledger()?, blobs.clone(), Arc::new(EmptySecrets), ManifestConnectors);
+    let webhook = Webhook {
+        blobs,
+        queue: function.queue(&[QueueName::Transform])?,
+        secrets: function.secrets(),
+        clock: function.clock(),
+        entropy: function.entropy(),
+    };
+    let hooks = Arc::new(CurrentHooks { webhook, systems });
+    host::http(Http { hooks: Some(hooks), serve: None, admin: None, callers: Arc::new(Nobody), open: false }).await
+}

@@ -1,0 +1,119 @@
+//! The SDK's clients: one configuration, one HTTP client and its pool of connections, a client a service, made
+//! when it is first asked for.
+//!
+//! Owns timeouts and the SDK's own retries. `AWS_ENDPOINT_URL`, region and credentials are read by the SDK.
+//!
+//! Always holds: no call waits for ever, nor tries for ever.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use teal::ports::{Clock, Entropy};
+
+use crate::patience::Patience;
+use crate::requests::Requests;
+use crate::world::{SystemClock, SystemEntropy};
+
+const CONNECT: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(30);
+/// Attempts of the SDK, the first included; it draws its waits with full jitter and keeps a budget of its own.
+const ATTEMPTS: u32 = 5;
+
+/// What every adapter works with. Cheap to share, made once a process.
+pub struct AwsClients {
+    config: SdkConfig,
+    pub requests: Requests,
+    pub patience: Patience,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    #[cfg(feature = "dynamodb")]
+    dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
+    #[cfg(feature = "s3")]
+    s3: OnceLock<aws_sdk_s3::Client>,
+    #[cfg(feature = "sqs")]
+    sqs: OnceLock<aws_sdk_sqs::Client>,
+    #[cfg(feature = "secrets")]
+    secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
+    #[cfg(feature = "secrets")]
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+    #[cfg(feature = "scheduler")]
+    scheduler: OnceLock<aws_sdk_scheduler::Client>,
+}
+
+macro_rules! client {
+    ($feature:literal, $name:ident, $sdk:ident) => {
+        #[cfg(feature = $feature)]
+        pub fn $name(&self) -> &$sdk::Client {
+            self.$name.get_or_init(|| {
+                let config = $sdk::config::Builder::from(&self.config).interceptor(self.requests.clone());
+                $sdk::Client::from_conf(config.build())
+            })
+        }
+    };
+}
+
+impl AwsClients {
+    /// With the surroundings that the SDK finds by itself: in a function its role and region.
+    pub async fn load() -> Arc<Self> {
+        Self::with(Self::loader().load().await)
+    }
+
+    /// What [`AwsClients::load`] loads, for whoever has to change something about it.
+    pub fn loader() -> ConfigLoader {
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(WHOLE)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(Duration::from_millis(50))
+            .with_max_backoff(Duration::from_secs(2));
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+    }
+
+    #[must_use]
+    pub fn with(config: SdkConfig) -> Arc<Self> {
+        Arc::new(Self::of(config, Patience::default()))
+    }
+
+    #[must_use]
+    pub fn of(config: SdkConfig, patience: Patience) -> Self {
+        Self {
+            config,
+            requests: Requests::default(),
+            patience,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::default()),
+            #[cfg(feature = "dynamodb")]
+            dynamodb: OnceLock::new(),
+            #[cfg(feature = "s3")]
+            s3: OnceLock::new(),
+            #[cfg(feature = "sqs")]
+            sqs: OnceLock::new(),
+            #[cfg(feature = "secrets")]
+            secrets_manager: OnceLock::new(),
+            #[cfg(feature = "secrets")]
+            ssm: OnceLock::new(),
+            #[cfg(feature = "scheduler")]
+            scheduler: OnceLock::new(),
+        }
+    }
+
+    client!("dynamodb", dynamodb, aws_sdk_dynamodb);
+    client!("s3", s3, aws_sdk_s3);
+    client!("sqs", sqs, aws_sdk_sqs);
+    client!("secrets", secrets_manager, aws_sdk_secretsmanager);
+    client!("secrets", ssm, aws_sdk_ssm);
+    client!("scheduler", scheduler, aws_sdk_scheduler);
+}

@@ -1,0 +1,441 @@
+//! A merge: in pieces that fit into a transaction, each read, merged and written, and again if somebody was
+//! quicker.
+//!
+//! Always holds: a piece is whole records, unless one record alone is too large. Then its rows come first, in
+//! pieces that hide nothing, as if each were a listing with something missing, and what it speaks against last: the
+//! join of the pieces is the record. Killed in between, a merge leaves some pieces; the same merge again completes
+//! them and counts as it would have, because every row knows the slot that brought it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt;
+use sha2::{Digest, Sha256};
+use teal::domain::row::first_eight;
+use teal::domain::{Absence, Effect, GenerationId, Key, RecordChange, Row};
+use teal::ports::entities::{Gate, Merged, Writer};
+use teal::ports::fault::FaultKind;
+use teal::ports::{EntitiesError, Fault};
+
+use super::super::action::{ABSENT, Action};
+use super::super::{Item, ItemId, MAX_ACTIONS, Transacted, n, s, together};
+use super::entry::Entry;
+use super::generation::{Plan, Root, damaged, gate_name, totals};
+use super::keys::{self, Layout};
+use super::merge::{Change, ChangeEffect, Loaded, Merge, NewRow};
+use super::values::{self, indexed};
+use super::{DynamoEntities, Found};
+use crate::fault::permanent;
+
+/// Rows with which a small generation grows.
+pub const LARGE: i128 = 2000;
+/// An item has 400 KB at most, names of attributes included.
+const LARGEST_ROW: usize = 390_000;
+/// A transaction has 4 MB at most.
+const MOST_BYTES: usize = 3_500_000;
+/// Pieces that are under way together, where they can't touch the same entries.
+const PIECES_AT_ONCE: usize = 4;
+
+/// What became of one attempt to write a piece.
+enum Attempt {
+    Done {
+        merged: Merged,
+        unfinished: bool,
+    },
+    TooLarge,
+    /// Somebody was quicker, or a gate is on its way.
+    Again,
+}
+
+struct Piece {
+    changes: Vec<Change>,
+    /// See `Merge`. Only a piece of one change has a bound.
+    most_hidden: usize,
+}
+
+impl DynamoEntities {
+    pub(super) async fn merge_all(
+        &self,
+        id: &GenerationId,
+        writer: Writer,
+        slot: &str,
+        changes: &[RecordChange],
+    ) -> Result<Merged, EntitiesError> {
+        let (plan, layout) = match self.known(id).filter(|_| !changes.is_empty()) {
+            Some(known) => known,
+            None => {
+                let (plan, root) = self.open(id).await?;
+                root.check(id, writer)?;
+                (plan, root.layout)
+            }
+        };
+        let slot = first_eight(&Sha256::digest(slot));
+        let changes = changes.iter().map(|change| prepare(&plan, change)).collect::<Result<Vec<_>, _>>()?;
+        let pieces = pieces(&plan, layout, slot, changes);
+        let at_once = if plan.owner_is_key { PIECES_AT_ONCE } else { 1 };
+        let pieces = pieces.into_iter().map(|piece| self.piece(&plan, writer, slot, piece).boxed()).collect();
+        Ok(together(pieces, at_once).await?.into_iter().fold(Merged::default(), plus))
+    }
+
+    /// Writes one piece, in as many transactions as it turns out to need.
+    async fn piece(
+        &self,
+        plan: &Plan,
+        writer: Writer,
+        slot: u64,
+        changes: Vec<Change>,
+    ) -> Result<Merged, EntitiesError> {
+        let clients = &self.table.clients;
+        let mut sum = Merged::default();
+        let mut left = vec![Piece { changes, most_hidden: usize::MAX }];
+        let mut trying = clients.patience.begin();
+        while let Some(piece) = left.last() {
+            match self.attempt(plan, writer, slot, piece).await? {
+                Attempt::Done { merged, unfinished } => {
+                    sum = plus(sum, merged);
+                    if !unfinished {
+                        left.pop();
+                    }
+                    trying = clients.patience.begin();
+                }
+                Attempt::TooLarge => {
+                    let piece = left.pop().expect("it is the last one");
+                    left.extend(split(plan, piece)?.into_iter().rev());
+                }
+                Attempt::Again if trying.again(&*clients.clock, &*clients.entropy).await => {}
+                Attempt::Again => {
+                    let what = format!("{} is written by many at once, or its gates are being set; try again", plan.id);
+                    return Err(Fault::new(FaultKind::Transient, what).into());
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    async fn attempt(&self, plan: &Plan, writer: Writer, slot: u64, piece: &Piece) -> Result<Attempt, EntitiesError> {
+        let wanted = touched_by(plan, &piece.changes);
+        let found = self.look_up(&plan.id, &wanted).await?;
+        if found.plan.made != plan.made {
+            let what = format!("{} was dropped and made again meanwhile; nothing more was merged", plan.id);
+            return Err(Fault::new(FaultKind::Transient, what).into());
+        }
+        let root = found.root.clone();
+        root.check(&plan.id, writer)?;
+        if found.first_head.as_ref().is_some_and(|head| totals(head).0 >= LARGE) {
+            self.grow(&plan.id, &root).await?;
+            return Ok(Attempt::Again);
+        }
+        let mut entries = loaded(found, wanted)?;
+        let others = rows_of_records(plan, &piece.changes, &entries);
+        if !others.is_empty() {
+            let more = self.look_up(&plan.id, &others).await?;
+            if more.root.layout != root.layout || more.plan.made != plan.made {
+                return Ok(Attempt::Again);
+            }
+            entries.extend(loaded(more, others)?);
+        }
+        let base = self.base(plan, &root, &piece.changes, &entries).await?;
+        let mut merge = Merge {
+            plan,
+            slot,
+            entries,
+            base,
+            most_hidden: piece.most_hidden,
+            merged: Merged::default(),
+            relied_on: BTreeSet::new(),
+            unfinished: false,
+        };
+        piece.changes.iter().for_each(|change| merge.apply(change));
+        let actions = self.actions(&merge, &root, writer)?;
+        let bytes: usize = merge.entries.values().map(written_bytes).sum();
+        if actions.len() > MAX_ACTIONS || bytes > MOST_BYTES {
+            return Ok(Attempt::TooLarge);
+        }
+        let done = Attempt::Done { merged: merge.merged, unfinished: merge.unfinished };
+        if actions.is_empty() {
+            return Ok(done);
+        }
+        match self.table.transact(&actions).await? {
+            Transacted::Done => Ok(done),
+            Transacted::Refused(_) => Ok(Attempt::Again),
+        }
+    }
+
+    /// Hashes of what readers have now, for rows that a generation that is being built doesn't have yet.
+    async fn base(
+        &self,
+        plan: &Plan,
+        root: &Root,
+        changes: &[Change],
+        entries: &BTreeMap<String, Loaded>,
+    ) -> Result<BTreeMap<String, u64>, EntitiesError> {
+        let Some(base) = plan.base.as_ref().filter(|_| root.gate == Gate::Building) else { return Ok(BTreeMap::new()) };
+        let mut new: BTreeSet<String> = changes.iter().flat_map(Change::rows).map(|row| keys::row(&row.key)).collect();
+        new.retain(|sort| entries.get(sort).is_some_and(|entry| entry.before.visible_hash().is_none()));
+        let found = match self.look_up(base, &new).await {
+            Ok(found) => found.items,
+            Err(EntitiesError::NoGeneration(_)) => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error),
+        };
+        let mut hashes = BTreeMap::new();
+        for (sort, (_, item)) in found {
+            let key = &sort[keys::ROW.len()..];
+            let entry = Entry::parse(key, &item).ok_or_else(|| damaged(base, &format!("row {key:?}")))?;
+            hashes.extend(entry.visible_hash().map(|hash| (key.to_owned(), hash)));
+        }
+        Ok(hashes)
+    }
+
+    /// The transaction that makes what is stored what the merge came to; empty when it is so already.
+    fn actions(&self, merge: &Merge<'_>, root: &Root, writer: Writer) -> Result<Vec<Action>, EntitiesError> {
+        let plan = merge.plan;
+        let mut actions = Vec::new();
+        let mut heads: BTreeMap<u8, Shift> = BTreeMap::new();
+        let (mut touched, mut makes_in_first) = (None, false);
+        for (sort, entry) in &merge.entries {
+            let Loaded { shard, before, after } = entry;
+            let id = ItemId::new(self.shard(&plan.id, *shard), sort);
+            if before == after {
+                if merge.relied_on.contains(sort) {
+                    actions.push(unchanged(Action::check(id), before));
+                }
+                continue;
+            }
+            touched.get_or_insert(*shard);
+            makes_in_first |= before.revision == 0 && *shard == keys::FIRST;
+            let key = &sort[keys::ROW.len()..];
+            actions.push(unchanged(Action::put(&id, after.to_item(key, before.revision + 1)), before));
+            self.index(plan, key, entry, &mut actions)?;
+            if before.visible_hash() != after.visible_hash() {
+                heads.entry(*shard).or_default().moves(before.visible_hash(), after.visible_hash());
+            }
+        }
+        let Some(touched) = touched else { return Ok(Vec::new()) };
+        let gated = |action: Action, shard: u8| {
+            let action = lets_in(action, root.made, writer);
+            let only_if_open = makes_in_first && shard == keys::FIRST;
+            if only_if_open { action.when("attribute_not_exists(#full)").names(&["full"]) } else { action }
+        };
+        for (at, (shard, shift)) in heads.iter().enumerate() {
+            let add = Action::update(self.head(&plan.id, *shard), "ADD #rows :rows, #sum :sum, #seq :seq")
+                .names(&["rows", "sum", "seq"])
+                .value("rows", n(shift.rows))
+                .value("sum", n(shift.sum))
+                .value("seq", n(u8::from(at == 0)));
+            actions.push(gated(add, *shard));
+        }
+        if makes_in_first && !heads.contains_key(&keys::FIRST) {
+            actions.push(gated(Action::check(self.head(&plan.id, keys::FIRST)), keys::FIRST));
+        } else if heads.is_empty() {
+            actions.push(gated(Action::check(self.head(&plan.id, touched)), touched));
+        }
+        Ok(actions)
+    }
+
+    /// What of the indexes changes with a row.
+    fn index(&self, plan: &Plan, key: &str, entry: &Loaded, actions: &mut Vec<Action>) -> Result<(), EntitiesError> {
+        let entries_of = |entry: &Entry| -> Result<BTreeSet<String>, Fault> {
+            let Some(row) = entry.row.as_ref().filter(|row| row.visible) else { return Ok(BTreeSet::new()) };
+            let values = values::decode(&plan.schema, &row.values);
+            let values = values.ok_or_else(|| damaged(&plan.id, &format!("row {key:?}")))?;
+            let fields = indexed(&plan.schema);
+            Ok(fields.filter_map(|(at, field)| Some(keys::index_value(&field.name, &values[at])? + key)).collect())
+        };
+        let (before, after) = (entries_of(&entry.before)?, entries_of(&entry.after)?);
+        let partition = self.shard(&plan.id, entry.shard);
+        actions.extend(before.difference(&after).map(|sort| Action::delete(ItemId::new(&partition, sort))));
+        actions.extend(after.difference(&before).map(|sort| Action::put(&ItemId::new(&partition, sort), Item::new())));
+        Ok(())
+    }
+}
+
+/// What a transaction adds to a head.
+#[derive(Default)]
+struct Shift {
+    rows: i64,
+    /// DynamoDB counts in 38 digits and doesn't wrap; who reads the sum wraps it.
+    sum: i128,
+}
+
+impl Shift {
+    fn moves(&mut self, before: Option<u64>, after: Option<u64>) {
+        self.rows += i64::from(after.is_some()) - i64::from(before.is_some());
+        self.sum += i128::from(after.unwrap_or(0)) - i128::from(before.unwrap_or(0));
+    }
+}
+
+/// The entry is as it was read.
+fn unchanged(action: Action, before: &Entry) -> Action {
+    match before.revision {
+        0 => action.when(ABSENT),
+        revision => action.when("#rev = :read").names(&["rev"]).value("read", n(revision)),
+    }
+}
+
+/// The head lets this writer in.
+fn lets_in(action: Action, made: u64, writer: Writer) -> Action {
+    let action = action.names(&["made", "gate"]).value("made", n(made)).value("open", s(gate_name(Gate::Open)));
+    match writer {
+        Writer::Live => action.when("#made = :made AND #gate = :open"),
+        Writer::Build(fence) => action
+            .when("#made = :made AND #gate <> :open AND #fence <= :fence")
+            .names(&["fence"])
+            .value("fence", n(fence.0)),
+    }
+}
+
+/// Entries of the records and of the rows that they have now.
+fn touched_by(plan: &Plan, changes: &[Change]) -> BTreeSet<String> {
+    let mut sorts = BTreeSet::new();
+    for change in changes.iter().filter(|change| !change.is_too_old(plan)) {
+        sorts.insert(change.owner_entry(plan));
+        sorts.extend(change.rows().iter().map(|row| keys::row(&row.key)));
+    }
+    sorts
+}
+
+fn loaded(found: Found, wanted: BTreeSet<String>) -> Result<BTreeMap<String, Loaded>, Fault> {
+    let Found { plan, root, mut items, .. } = found;
+    let mut entries = BTreeMap::new();
+    for sort in wanted {
+        let key = &sort[keys::ROW.len()..];
+        let (shard, before) = match items.remove(&sort) {
+            Some((shard, item)) => {
+                let entry = Entry::parse(key, &item);
+                (shard, entry.ok_or_else(|| damaged(&plan.id, &format!("entry {sort:?}")))?)
+            }
+            None => (root.layout.places(&sort).last().expect("every layout has a place"), Entry::default()),
+        };
+        entries.insert(sort, Loaded { shard, after: before.clone(), before });
+    }
+    Ok(entries)
+}
+
+/// Rows, not read yet, that records made which are spoken against.
+fn rows_of_records(plan: &Plan, changes: &[Change], entries: &BTreeMap<String, Loaded>) -> BTreeSet<String> {
+    let spoken = changes.iter().filter(|change| !change.is_too_old(plan) && change.speaks_against(plan));
+    let owners = spoken.filter_map(|change| entries.get(&change.owner_entry(plan)));
+    let rows = owners.flat_map(|owner| &owner.before.made).map(|key| keys::row(key));
+    rows.filter(|sort| !entries.contains_key(sort)).collect()
+}
+
+fn written_bytes(entry: &Loaded) -> usize {
+    if entry.before == entry.after {
+        return 0;
+    }
+    let made: usize = entry.after.made.iter().map(String::len).sum();
+    entry.after.row.as_ref().map_or(0, |row| row.values.len()) + made
+}
+
+fn prepare(plan: &Plan, change: &RecordChange) -> Result<Change, Fault> {
+    let effect = match &change.effect {
+        Effect::Upsert { order, rows, complete } => ChangeEffect::Upsert {
+            order: *order,
+            rows: rows.iter().map(|row| new_row(plan, &change.owner, row)).collect::<Result<_, _>>()?,
+            complete: *complete,
+        },
+        Effect::Delete { provider, stated } => ChangeEffect::Delete(Absence::deleted(*provider, *stated)),
+    };
+    Ok(Change { owner: keys::encode(&plan.id, &change.owner)?, effect })
+}
+
+fn new_row(plan: &Plan, owner: &Key, row: &Row) -> Result<NewRow, Fault> {
+    let id = &plan.id;
+    if plan.owner_is_key && row.key != *owner {
+        let what = format!("row {} of {id} was made by record {owner}; there, a row's key is its record's", row.key);
+        return Err(permanent(what));
+    }
+    let key = keys::encode(id, &row.key)?;
+    let values = values::encode(id, &plan.schema, row)?;
+    if values.len() > LARGEST_ROW {
+        let what = format!(
+            "row {} of {id} has {} KB, and an item of DynamoDB 400 at most; leave a field out of its mapping, or bound \
+             it with max_length",
+            row.key,
+            values.len() / 1000
+        );
+        return Err(permanent(what));
+    }
+    let indexed = indexed(&plan.schema).filter(|(at, _)| !row.values[*at].is_null()).count();
+    Ok(NewRow { key, hash: row.hash().0, values, indexed })
+}
+
+/// Cuts changes into pieces that should fit into a transaction each.
+///
+/// Where the key is the owner, changes of different keys have nothing to do with each other: sorted by shard, a
+/// piece touches few heads, and pieces can go their ways together. Merges begin at different shards.
+fn pieces(plan: &Plan, layout: Layout, slot: u64, mut changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let room = match (layout, plan.owner_is_key) {
+        (Layout::Small, _) => MAX_ACTIONS - 2,
+        (_, true) => MAX_ACTIONS - 8,
+        // Rows of one record may be in every shard.
+        (_, false) => MAX_ACTIONS - 17,
+    };
+    if plan.owner_is_key {
+        changes.sort_by_cached_key(|change| {
+            let shard = layout.places(&keys::row(&change.owner)).last().unwrap_or(keys::FIRST);
+            ((u64::from(shard) + slot % 16) % 16, change.owner.clone())
+        });
+    }
+    let mut pieces: Vec<Vec<Change>> = Vec::new();
+    let (mut actions, mut bytes) = (0, 0);
+    for change in changes {
+        let rows = change.rows();
+        let more = rows.iter().map(|row| 1 + row.indexed).sum::<usize>() + usize::from(!plan.owner_is_key);
+        let more_bytes: usize = rows.iter().map(|row| row.values.len()).sum();
+        // Changes of one key count one after the other.
+        let goes_on = |piece: &Vec<Change>| {
+            let same_key = plan.owner_is_key && piece.last().is_some_and(|last| last.owner == change.owner);
+            same_key || (actions + more <= room && bytes + more_bytes <= MOST_BYTES)
+        };
+        match pieces.last_mut().filter(|piece| goes_on(piece)) {
+            Some(piece) => {
+                piece.push(change);
+                (actions, bytes) = (actions + more, bytes + more_bytes);
+            }
+            None => {
+                pieces.push(vec![change]);
+                (actions, bytes) = (more, more_bytes);
+            }
+        }
+    }
+    pieces
+}
+
+fn split(plan: &Plan, mut piece: Piece) -> Result<Vec<Piece>, Fault> {
+    let whole = |changes| Piece { changes, most_hidden: usize::MAX };
+    if piece.changes.len() > 1 {
+        let rest = piece.changes.split_off(piece.changes.len() / 2);
+        return Ok(vec![whole(piece.changes), whole(rest)]);
+    }
+    let change = &piece.changes[0];
+    match &change.effect {
+        ChangeEffect::Upsert { order, rows, complete } if rows.len() > 1 || (!rows.is_empty() && *complete) => {
+            let part = |rows: &[NewRow], complete| {
+                let effect = ChangeEffect::Upsert { order: *order, rows: rows.to_vec(), complete };
+                whole(vec![Change { owner: change.owner.clone(), effect }])
+            };
+            let (first, rest) = rows.split_at(rows.len().div_ceil(2));
+            Ok(vec![part(first, false), part(rest, *complete)])
+        }
+        _ => {
+            let few = MAX_ACTIONS / (2 + indexed(&plan.schema).count());
+            let most_hidden = if piece.most_hidden == usize::MAX { few } else { piece.most_hidden / 2 };
+            if most_hidden == 0 {
+                let what = format!("what record {:?} of {} makes does not fit into DynamoDB", change.owner, plan.id);
+                return Err(permanent(what));
+            }
+            Ok(vec![Piece { changes: piece.changes, most_hidden }])
+        }
+    }
+}
+
+fn plus(a: Merged, b: Merged) -> Merged {
+    Merged {
+        new: a.new + b.new,
+        changed: a.changed + b.changed,
+        unchanged: a.unchanged + b.unchanged,
+        superseded: a.superseded + b.superseded,
+        duplicate: a.duplicate + b.duplicate,
+        deleted: a.deleted + b.deleted,
+    }
+}

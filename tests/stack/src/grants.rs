@@ -1,0 +1,151 @@
+//! What each role of a port needs to be granted on AWS, and which roles a function's code asks for.
+//!
+//! The one table from role traits to actions. Which roles a function has is read from its `main.rs` and from the
+//! fields of the stages that it makes, so that a stage that asks for another role needs another grant, or a test
+//! fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::root;
+
+/// What an action is done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    LedgerTable,
+    EntitiesTable,
+    Bucket,
+    Queues,
+    OwnQueue,
+    Secrets,
+    Schedules,
+}
+
+pub type Grants = BTreeMap<Target, BTreeSet<&'static str>>;
+
+const READ: [&str; 2] = ["dynamodb:GetItem", "dynamodb:Query"];
+const READ_MANY: &str = "dynamodb:BatchGetItem";
+/// The parts of a transaction, each of which is granted by itself.
+const WRITE: [&str; 4] =
+    ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
+
+/// The table. A role that is not in it needs nothing of AWS.
+fn of_role(role: &str) -> Vec<(Target, &'static str)> {
+    let on = |target, actions: &[&'static str]| actions.iter().map(|action| (target, *action)).collect::<Vec<_>>();
+    let ledger = |actions: &[&'static str]| on(Target::LedgerTable, actions);
+    let entities = |actions: &[&'static str]| on(Target::EntitiesTable, actions);
+    match role {
+        "LedgerReader" => ledger(&READ),
+        "Ledger" => [ledger(&READ), ledger(&WRITE)].concat(),
+        "EntityReader" => [entities(&READ), entities(&[READ_MANY])].concat(),
+        "EntityWriter" => [entities(&READ), entities(&[READ_MANY]), entities(&WRITE)].concat(),
+        "EntityAdmin" => {
+            [entities(&READ), entities(&[READ_MANY, "dynamodb:BatchWriteItem"]), entities(&WRITE)].concat()
+        }
+        // Who may not list is told of a missing object that it is forbidden.
+        "BlobReader" => on(Target::Bucket, &["s3:GetObject", "s3:ListBucket"]),
+        "BlobWriter" => on(Target::Bucket, &["s3:PutObject"]),
+        "BlobAdmin" => on(Target::Bucket, &["s3:DeleteObject"]),
+        "QueueSender" => on(Target::Queues, &["sqs:SendMessage"]),
+        "Secrets" => on(Target::Secrets, &["ssm:GetParameter"]),
+        "Depths" => on(Target::Queues, &["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]),
+        "Schedules" => on(
+            Target::Schedules,
+            &[
+                "iam:PassRole",
+                "scheduler:CreateSchedule",
+                "scheduler:DeleteSchedule",
+                "scheduler:GetSchedule",
+                "scheduler:ListSchedules",
+                "scheduler:UpdateSchedule",
+            ],
+        ),
+        // The host's own: what an event source mapping needs, and what makes failed messages come again earlier.
+        "Rests" => on(
+            Target::OwnQueue,
+            &["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        ),
+        "Clock" | "Entropy" | "Upstream" | "Connectors" | "AdminApi" => Vec::new(),
+        other => panic!("the role '{other}' is not in the table of grants"),
+    }
+}
+
+/// What a function has to be granted.
+///
+/// # Panics
+/// When its code can't be read or asks for a role that is not in the table.
+#[must_use]
+pub fn needed(function: &str) -> Grants {
+    let mut grants = Grants::new();
+    for role in roles(function) {
+        for (target, action) in of_role(&role) {
+            grants.entry(target).or_default().insert(action);
+        }
+    }
+    grants
+}
+
+/// The stages' structs and where they are.
+const STAGES: [(&str, &str); 8] = [
+    ("Webhook", "shared/src/pipeline/webhook/mod.rs"),
+    ("Poll", "shared/src/pipeline/poll/mod.rs"),
+    ("Transform", "shared/src/pipeline/transform/mod.rs"),
+    ("Switch", "shared/src/pipeline/switch/mod.rs"),
+    ("Serve", "shared/src/pipeline/serve/mod.rs"),
+    ("Admin", "shared/src/pipeline/admin/mod.rs"),
+    ("Console", "shared/src/pipeline/admin/console/mod.rs"),
+    ("Upkeep", "shared/src/pipeline/upkeep/mod.rs"),
+];
+const SYSTEMS: (&str, &str) = ("Systems", "shared/src/pipeline/systems.rs");
+
+fn roles(function: &str) -> BTreeSet<String> {
+    let main = read(&format!("functions/{function}/src/main.rs"));
+    let mut roles = BTreeSet::new();
+    for (stage, file) in STAGES {
+        if main.contains(&format!("{stage} {{")) || (stage == "Switch" && main.contains("function.switch(")) {
+            roles.extend(fields(file, stage));
+        }
+    }
+    if main.contains("function.systems(") {
+        let mut of_systems = fields(SYSTEMS.1, SYSTEMS.0);
+        // With empty ones, it is given none.
+        if main.contains("EmptySecrets") {
+            of_systems.remove("Secrets");
+        }
+        roles.extend(of_systems);
+    }
+    for (text, role) in [("SecretTokens(", "Secrets"), ("WithSchedules {", "Schedules"), ("function.rests(", "Rests")] {
+        if main.contains(text) {
+            roles.insert(role.to_owned());
+        }
+    }
+    roles
+}
+
+/// The role traits in the fields of a struct.
+fn fields(file: &str, name: &str) -> BTreeSet<String> {
+    let code = read(file);
+    let start = code.find(&format!("pub struct {name} {{")).unwrap_or_else(|| panic!("{file} has no struct {name}"));
+    let body = &code[start..start + code[start..].find("\n}").expect("a struct ends")];
+    let roles: BTreeSet<String> =
+        body.split("Arc<dyn ").skip(1).filter_map(|rest| rest.split('>').next()).map(str::to_owned).collect();
+    assert!(!roles.is_empty(), "{name} in {file} has no port; has its form changed?");
+    roles
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_found_where_the_code_asks_for_them() {
+        assert_eq!(roles("serve"), ["Clock", "EntityReader", "LedgerReader", "Secrets"].map(str::to_owned).into());
+        assert!(roles("transform").contains("EntityWriter") && !roles("transform").contains("Secrets"));
+        assert!(roles("webhook").contains("Secrets"), "it verifies deliveries");
+        assert!(needed("upkeep")[&Target::Bucket].contains("s3:DeleteObject"));
+        assert!(!needed("poll")[&Target::Bucket].contains("s3:DeleteObject"));
+    }
+}

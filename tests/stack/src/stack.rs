@@ -1,0 +1,150 @@
+//! The whole stack on an emulator: the project's own template with the project's own binaries.
+//!
+//! Owns building and packing them, and how a test reaches what runs. Owns no assertion.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use teal::ports::Upstream;
+use teal::ports::upstream::{HeaderValue, Request, Response};
+use teal_emulator::Emulator;
+use teal_real::upstream::HttpUpstream;
+
+use crate::events::SECRETS;
+use crate::{FUNCTIONS, root};
+
+pub struct Stack {
+    pub emulator: &'static Emulator,
+    pub outputs: BTreeMap<String, String>,
+    /// Each function's variables, by its logical name.
+    pub environment: BTreeMap<String, BTreeMap<String, String>>,
+    http: HttpUpstream,
+}
+
+#[derive(Deserialize)]
+struct Deployed {
+    outputs: BTreeMap<String, String>,
+    environment: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Stack {
+    /// `None` where there is no emulator. Panics, as all of these do, when what should work does not.
+    #[must_use]
+    pub fn create(name: &str, parameters: &[(&str, &str)]) -> Option<Self> {
+        let emulator = teal_emulator::shared()?;
+        let python = teal_emulator::install::environment(teal_emulator::install::EMULATOR).ok()?;
+        let expanded =
+            Command::new(&python).args(["infra/sam_expand.py", "template.yaml"]).current_dir(root()).output();
+        let expanded = expanded.expect("the template can be expanded");
+        assert!(expanded.status.success(), "{}", String::from_utf8_lossy(&expanded.stderr));
+        let template: Json = serde_json::from_slice(&expanded.stdout).expect("what is printed is JSON");
+        let zips: BTreeMap<&str, PathBuf> = FUNCTIONS.into_iter().map(|function| (function, zip(function))).collect();
+        let parameters: BTreeMap<_, _> = parameters.iter().copied().collect();
+        let secrets: BTreeMap<_, _> = SECRETS.into_iter().collect();
+        let asked = json!({
+            "url": emulator.url, "name": name, "template": template, "zips": zips, "parameters": parameters,
+            "secrets": secrets,
+        });
+        let mut child = Command::new(&python)
+            .args(["-c", include_str!("deploy.py")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("Python starts");
+        child.stdin.take().expect("it is piped").write_all(asked.to_string().as_bytes()).expect("it reads");
+        let done = child.wait_with_output().expect("it ends");
+        assert!(done.status.success(), "the stack could not be created");
+        let Deployed { outputs, environment } = serde_json::from_slice(&done.stdout).expect("it prints what it made");
+        Some(Self { emulator, outputs, environment, http: HttpUpstream::new().expect("HTTP works") })
+    }
+
+    /// The HTTP API's address, as the emulator has it.
+    #[must_use]
+    pub fn api(&self) -> String {
+        let url = &self.outputs["ApiUrl"];
+        let id = url.trim_start_matches("https://").split('.').next().unwrap_or_default();
+        format!("{}/_aws/execute-api/{id}", self.emulator.url)
+    }
+
+    /// Invokes a function and waits for what it says: its answer, or its error's type and message.
+    pub async fn invoke(&self, function: &str, event: &Json) -> Result<Json, (String, String)> {
+        let name = &self.outputs[&format!("{}{}FunctionName", function[..1].to_uppercase(), &function[1..])];
+        let url = format!("{}/2015-03-31/functions/{name}/invocations", self.emulator.url);
+        let answer = self.send("POST", url, &[], &event.to_string()).await;
+        understand(&answer)
+    }
+
+    pub async fn send(&self, method: &str, url: String, headers: &[(&str, &str)], body: &str) -> Response {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), HeaderValue::Plain((*value).to_owned())));
+        let request = Request {
+            method: method.parse().expect("a method"),
+            url,
+            headers: headers.collect(),
+            body: body.to_owned().into(),
+            timeout: Duration::from_secs(60),
+            max_body: 64 << 20,
+        };
+        self.http.send(request).await.expect("the emulator answers")
+    }
+
+    /// A question to the admin API, over HTTP.
+    pub async fn admin(&self, path: &str) -> Json {
+        let token = format!("Bearer {}", SECRETS[2].1);
+        let answer = self.send("GET", format!("{}/admin/{path}", self.api()), &[("authorization", &token)], "").await;
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        serde_json::from_slice(&answer.body).expect("admin answers JSON")
+    }
+}
+
+/// What came back from an invocation: an error has a type and a message, and the status of a success.
+pub fn understand(answer: &Response) -> Result<Json, (String, String)> {
+    let json: Json = serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| panic!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body)));
+    match (json["errorType"].as_str(), json["errorMessage"].as_str()) {
+        (Some(kind), message) => Err((kind.to_owned(), message.unwrap_or_default().to_owned())),
+        (None, _) => Ok(json),
+    }
+}
+
+/// The functions' binaries, built once a process the way the tests themselves are.
+pub fn binaries() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--message-format=json-render-diagnostics"]).current_dir(root());
+        for function in FUNCTIONS {
+            build.arg("-p").arg(format!("teal-{function}"));
+        }
+        let built = build.stderr(Stdio::inherit()).output().expect("cargo runs, it runs this test");
+        assert!(built.status.success(), "the functions can't be built");
+        let text = String::from_utf8_lossy(&built.stdout);
+        let mut executables = text.lines().filter_map(|line| {
+            let message: Json = serde_json::from_str(line).ok()?;
+            message["executable"].as_str().map(PathBuf::from)
+        });
+        let one = executables.next().expect("cargo names what it built");
+        one.parent().expect("it is in a folder").to_owned()
+    })
+}
+
+/// One function as Lambda wants it.
+fn zip(function: &str) -> PathBuf {
+    let folder = binaries().join("lambda");
+    std::fs::create_dir_all(&folder).expect("a folder for the zips");
+    let path = folder.join(format!("{function}.zip"));
+    let packed = Command::new("python3")
+        .args(["-c", include_str!("zip.py")])
+        .arg(binaries().join(function))
+        .stdout(File::create(&path).expect("the zip can be written"))
+        .status();
+    assert!(packed.expect("Python starts").success());
+    path
+}
