@@ -1,5 +1,7 @@
 //! Throttling, half-done batches, cancelled transactions, lost answers, missing permissions: what each becomes.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
 //! The effect happened and the answer was lost, or half of a batch was done: on the emulator, behind a wire that
 //! does it.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

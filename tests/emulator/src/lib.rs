@@ -9,6 +9,8 @@
 
 mod install;
 
+pub use install::python;
+
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

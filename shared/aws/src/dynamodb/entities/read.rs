@@ -167,7 +167,7 @@ impl DynamoEntities {
             calls.push(call.boxed());
         }
         let mut keys = BTreeSet::new();
-        for page in together(calls, usize::from(u8::MAX)).await? {
+        for page in together(calls, keys::SHARDS).await? {
             if page.last_evaluated_key.is_some() {
                 return Ok(None);
             }

@@ -70,7 +70,7 @@ impl DynamoEntities {
         };
         let slot = first_eight(&Sha256::digest(slot));
         let changes = changes.iter().map(|change| prepare(&plan, change)).collect::<Result<Vec<_>, _>>()?;
-        let pieces = pieces(&plan, layout, slot, changes);
+        let pieces = pieces(&plan, layout, slot, writer, changes);
         let at_once = if plan.owner_is_key { PIECES_AT_ONCE } else { 1 };
         let pieces = pieces.into_iter().map(|piece| self.piece(&plan, writer, slot, piece).boxed()).collect();
         Ok(together(pieces, at_once).await?.into_iter().fold(Merged::default(), plus))
@@ -363,7 +363,7 @@ fn new_row(plan: &Plan, owner: &Key, row: &Row) -> Result<NewRow, Fault> {
 ///
 /// Where the key is the owner, changes of different keys have nothing to do with each other: sorted by shard, a
 /// piece touches few heads, and pieces can go their ways together. Merges begin at different shards.
-fn pieces(plan: &Plan, layout: Layout, slot: u64, mut changes: Vec<Change>) -> Vec<Vec<Change>> {
+fn pieces(plan: &Plan, layout: Layout, slot: u64, writer: Writer, mut changes: Vec<Change>) -> Vec<Vec<Change>> {
     let room = match (layout, plan.owner_is_key) {
         (Layout::Small, _) => MAX_ACTIONS - 2,
         (_, true) => MAX_ACTIONS - 8,
@@ -376,11 +376,13 @@ fn pieces(plan: &Plan, layout: Layout, slot: u64, mut changes: Vec<Change>) -> V
             ((u64::from(shard) + slot % 16) % 16, change.owner.clone())
         });
     }
+    // A build makes rows; a live change takes an old entry out of an index for each that it puts in.
+    let entries = if writer == Writer::Live { 2 } else { 1 };
     let mut pieces: Vec<Vec<Change>> = Vec::new();
     let (mut actions, mut bytes) = (0, 0);
     for change in changes {
         let rows = change.rows();
-        let more = rows.iter().map(|row| 1 + row.indexed).sum::<usize>() + usize::from(!plan.owner_is_key);
+        let more = rows.iter().map(|row| 1 + entries * row.indexed).sum::<usize>() + usize::from(!plan.owner_is_key);
         let more_bytes: usize = rows.iter().map(|row| row.values.len()).sum();
         // Changes of one key count one after the other.
         let goes_on = |piece: &Vec<Change>| {
