@@ -30,7 +30,7 @@ fn key(sort: &str) -> ItemKey {
 }
 
 fn put(sort: &str, when: Precondition) -> Write {
-    Write::Put { key: key(sort), value: json!("value"), mark: 0, when }
+    Write::Put { key: key(sort), value: json!("value").into(), mark: 0, when }
 }
 
 fn dynamodb(error: &str) -> Answer {

@@ -64,7 +64,7 @@ async fn an_add_whose_answer_was_lost_is_added_once() {
     let (wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
     ledger.transact(vec![add(3)]).await.unwrap();
-    assert_eq!(ledger.get(&key()).await.unwrap().unwrap().value, json!({"n": 3}));
+    assert_eq!(*ledger.get(&key()).await.unwrap().unwrap().value, json!({"n": 3}));
     let sent = wire.seen();
     assert_eq!((sent.len(), &sent[0].operation), (3, &"TransactWriteItems".to_owned()));
 }
@@ -74,7 +74,8 @@ async fn a_transaction_whose_answer_was_lost_is_no_refusal() {
     let Some(emulator) = teal_emulator::shared() else { return };
     let (_wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
-    let put = Write::Put { key: ItemKey::new("part", "b"), value: json!(1), mark: 0, when: Precondition::Absent };
+    let put =
+        Write::Put { key: ItemKey::new("part", "b"), value: json!(1).into(), mark: 0, when: Precondition::Absent };
     ledger.transact(vec![put, add(1)]).await.expect("its own first attempt is nobody else's");
 }
 
@@ -83,7 +84,7 @@ async fn a_put_whose_answer_was_lost_is_no_refusal() {
     let Some(emulator) = teal_emulator::shared() else { return };
     let (wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
-    let put = |when| vec![Write::Put { key: key(), value: json!(1), mark: 0, when }];
+    let put = |when| vec![Write::Put { key: key(), value: json!(1).into(), mark: 0, when }];
     ledger.transact(put(Precondition::Absent)).await.expect("its own first attempt is nobody else's");
     assert_eq!((wire.seen()[0].operation.as_str(), wire.seen().len()), ("PutItem", 2));
     let again = ledger.transact(put(Precondition::Absent)).await;

@@ -15,6 +15,9 @@ use super::super::{Item, Table, string, together};
 use super::DynamoEntities;
 use super::keys::{self, Layout};
 
+/// Items asked for at once.
+const LARGEST_PAGE: usize = 1000;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -71,7 +74,8 @@ impl Walk<'_> {
     pub async fn next(&mut self, limit: usize) -> Result<Vec<(String, Item)>, Fault> {
         let mut found = Vec::new();
         // A fair share each, and a little more, so that most shards are asked once.
-        let share = (limit / self.shards.len()).saturating_add(limit / 8 / self.shards.len() + 2).min(limit);
+        let share = (limit / self.shards.len()).saturating_add(limit / 8 / self.shards.len() + 2);
+        let share = share.min(limit).min(LARGEST_PAGE);
         while found.len() < limit {
             if self.shards.iter().any(Shard::is_to_be_read) {
                 let (table, prefix, want) = (self.table, &self.prefix, self.want);
