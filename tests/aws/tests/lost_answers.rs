@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use teal::domain::{Fence, GenerationId};
+use teal::domain::{Effect, Fence, Key, Millis, RecordChange};
 use teal::ports::blobs::Put;
-use teal::ports::entities::{Dropped, Gate, GenerationSpec};
+use teal::ports::entities::{Dropped, Gate, ListQuery, Merged, Writer};
 use teal::ports::{
-    BlobReader, BlobWriter, EntityAdmin, EntityReader, ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write,
+    BlobReader, BlobWriter, EntityAdmin, EntityReader, EntityWriter, ItemKey, Ledger, LedgerError, LedgerReader,
+    Precondition, Write,
 };
 use teal_aws::AwsClients;
 use teal_aws::dynamodb::entities::DynamoEntities;
@@ -19,6 +20,7 @@ use teal_aws::dynamodb::ledger::DynamoLedger;
 use teal_aws::dynamodb::tables;
 use teal_aws::s3_blobs::S3Blobs;
 use teal_aws_tests::harness::SYSTEM;
+use teal_aws_tests::talents::{generation, page, spec};
 use teal_aws_tests::wire::{Answer, Request, Wire};
 use teal_emulator::Emulator;
 
@@ -101,30 +103,6 @@ async fn an_object_whose_answer_was_lost_is_there() {
     assert_eq!(blobs.get("a").await.unwrap(), "1");
 }
 
-fn spec() -> GenerationSpec {
-    let field = teal::domain::Field {
-        name: "id".to_owned(),
-        kind: teal::domain::FieldType::Integer,
-        required: true,
-        index: false,
-    };
-    let schema = teal::domain::Schema {
-        entity: "talents".into(),
-        fields: vec![field],
-        key: vec!["id".to_owned()],
-        relations: Vec::new(),
-    };
-    GenerationSpec {
-        id: GenerationId { entity: "talents".into(), number: 1 },
-        schema: Arc::new(schema),
-        floor: teal::domain::Millis(0),
-        owner_is_key: true,
-        base: None,
-        gate: Gate::Open,
-        fence: Fence(1),
-    }
-}
-
 /// The emulator gets the first key alone; the others come back as not done.
 fn one_at_a_time(
     request: &Request,
@@ -164,9 +142,9 @@ async fn what_a_batch_leaves_out_is_asked_for_again() {
     })
     .await;
     let entities = DynamoEntities::new(clients, "table", SYSTEM);
-    entities.create(spec()).await.unwrap();
-    assert_eq!(entities.head(&spec().id).await.unwrap().rows, 0);
-    assert_eq!(entities.drop_slice(&spec().id, 10).await.unwrap(), Dropped::Gone);
+    entities.create(spec(1, true)).await.unwrap();
+    assert_eq!(entities.head(&generation(1)).await.unwrap().rows, 0);
+    assert_eq!(entities.drop_slice(&generation(1), 10).await.unwrap(), Dropped::Gone);
     let gets = wire.seen().iter().filter(|request| request.operation == "BatchGetItem").count();
     assert!(gets >= 2, "{gets}");
 }
@@ -181,16 +159,35 @@ async fn gates_that_were_half_set_are_set_by_who_comes_again() {
     })
     .await;
     let entities = DynamoEntities::new(clients, "table", SYSTEM);
-    let id = spec().id;
-    entities.create(spec()).await.unwrap();
+    let id = generation(1);
+    entities.create(spec(1, true)).await.unwrap();
     let ids = std::slice::from_ref(&id);
     entities.set_gates(ids, Gate::Closed, Fence(2)).await.expect_err("the heads could not follow");
     assert_eq!(entities.head(&id).await.unwrap().gate, Gate::Closed, "nobody gets in who asks the root");
     entities.set_gates(ids, Gate::Open, Fence(3)).await.unwrap();
-    let change = teal::domain::RecordChange {
-        owner: teal::domain::Key::int(1),
-        effect: teal::domain::Effect::Delete { provider: None, stated: teal::domain::Millis(5) },
-    };
-    use teal::ports::EntityWriter;
-    entities.merge(&id, teal::ports::entities::Writer::Live, "s", &[change]).await.unwrap();
+    let effect = Effect::Delete { provider: None, stated: Millis(5) };
+    let change = RecordChange { owner: Key::int(1), effect };
+    entities.merge(&id, Writer::Live, "s", &[change]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_merge_whose_answers_are_lost_is_merged_once() {
+    let Some(emulator) = teal_emulator::shared() else { return };
+    let (_wire, clients) = behind(emulator, |request, nth| {
+        let writes = request.operation == "TransactWriteItems";
+        if writes && nth % 2 == 0 { Answer::Lose } else { Answer::HandOn }
+    })
+    .await;
+    let entities = DynamoEntities::new(clients, "table", SYSTEM);
+    let id = generation(1);
+    entities.create(spec(1, true)).await.unwrap();
+    for slot in 0..3 {
+        let changes = page(slot * 100..slot * 100 + 100, 10, "n");
+        let merged = entities.merge(&id, Writer::Live, &format!("s{slot}"), &changes).await.unwrap();
+        assert_eq!(merged, Merged { new: 100, ..Merged::default() });
+    }
+    let rows = entities.list(&id, &ListQuery { limit: 1000, ..ListQuery::default() }).await.unwrap();
+    let sum = rows.iter().fold(0u64, |sum, row| sum.wrapping_add(row.hash().0));
+    let head = entities.head(&id).await.unwrap();
+    assert_eq!((rows.len(), head.rows, head.sum), (300, 300, sum));
 }
