@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -173,9 +174,11 @@ async fn gates_that_were_half_set_are_set_by_who_comes_again() {
 #[tokio::test]
 async fn a_merge_whose_answers_are_lost_is_merged_once() {
     let Some(emulator) = teal_emulator::shared() else { return };
-    let (_wire, clients) = behind(emulator, |request, nth| {
-        let writes = request.operation == "TransactWriteItems";
-        if writes && nth % 2 == 0 { Answer::Lose } else { Answer::HandOn }
+    let tokens = Mutex::new(BTreeSet::new());
+    let (_wire, clients) = behind(emulator, move |request, _| {
+        let token = request.json()["ClientRequestToken"].to_string();
+        let first = request.operation == "TransactWriteItems" && tokens.lock().unwrap().insert(token);
+        if first { Answer::Lose } else { Answer::HandOn }
     })
     .await;
     let entities = DynamoEntities::new(clients, "table", SYSTEM);
