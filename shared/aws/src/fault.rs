@@ -13,10 +13,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
 
-const THROTTLED: [&str; 14] = [
+const THROTTLED: [&str; 15] = [
     "BandwidthLimitExceeded",
     "LimitExceededException",
     "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -73,7 +74,7 @@ where
         ),
         _ if DENIED.contains(&code) => (
             FaultKind::Transient,
-            format!("{object}: {action} is not allowed; grant it to the role that this runs under"),
+            format!("{object}: {action} is not allowed; grant it to the role that this runs under ({message})"),
         ),
         _ if MISSING.contains(&code) => (
             FaultKind::Transient,

@@ -9,6 +9,8 @@
 
 pub mod install;
 
+pub use install::python;
+
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -95,12 +97,6 @@ impl Emulator {
             thread::sleep(Duration::from_millis(50));
         }
         Err(format!("the emulator on port {port} is not healthy after {} s", PATIENCE.as_secs()))
-    }
-
-    /// The process, for whoever measures it.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
     }
 
     /// What an SDK needs to be a caller of this account. Every account has tables, queues and secrets of its own;

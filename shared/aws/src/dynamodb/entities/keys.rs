@@ -15,6 +15,8 @@ use crate::fault::permanent;
 pub const FIRST: u8 = 0;
 /// How many shards a large generation has, besides the first.
 const SPREAD: u8 = 16;
+/// The most shards that a generation has.
+pub const SHARDS: usize = 1 + SPREAD as usize;
 
 pub const ROOT: &str = "root";
 pub const HEAD: &str = "!";
@@ -23,6 +25,8 @@ pub const ROW: &str = "r";
 /// Before the key of a record that makes rows with other keys.
 const RECORD: &str = "o";
 const INDEX: &str = "x";
+/// Before a generation's name in the list of them.
+pub const LISTED: &str = "g#";
 /// Sorts behind everything that an index value or a key starts with.
 const END: char = '\u{10ffff}';
 
@@ -80,7 +84,7 @@ pub fn generations(system: &str) -> String {
 }
 
 pub fn generation(system: &str, id: &GenerationId) -> ItemId {
-    ItemId::new(generations(system), format!("{}#{:08}", id.entity, id.number))
+    ItemId::new(generations(system), format!("{LISTED}{}#{:08}", id.entity, id.number))
 }
 
 pub fn root(system: &str, id: &GenerationId) -> ItemId {
