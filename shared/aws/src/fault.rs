@@ -13,10 +13,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
 
-const THROTTLED: [&str; 14] = [
+const THROTTLED: [&str; 15] = [
     "BandwidthLimitExceeded",
     "LimitExceededException",
     "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",

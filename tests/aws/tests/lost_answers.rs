@@ -25,11 +25,22 @@ async fn behind(
     emulator: &'static Emulator,
     script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
 ) -> (Wire, Arc<AwsClients>) {
+    let (wire, clients, _) = behind_with_bucket(emulator, script).await;
+    (wire, clients)
+}
+
+async fn behind_with_bucket(
+    emulator: &'static Emulator,
+    script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+) -> (Wire, Arc<AwsClients>, String) {
     let account = emulator.new_account();
-    tables::create(&*emulator.clients(&account).await, "table").await.unwrap();
+    let straight = emulator.clients(&account).await;
+    let bucket = format!("raw-{account}");
+    tables::create(&straight, "table").await.unwrap();
+    straight.s3().create_bucket().bucket(&bucket).send().await.unwrap();
     let wire = Wire::start(Some(&emulator.url), script).await;
     let clients = wire.clients(&account).await;
-    (wire, clients)
+    (wire, clients, bucket)
 }
 
 fn key() -> ItemKey {
@@ -80,9 +91,7 @@ async fn a_put_whose_answer_was_lost_is_no_refusal() {
 #[tokio::test]
 async fn an_object_whose_answer_was_lost_is_there() {
     let Some(emulator) = teal_emulator::shared() else { return };
-    let (_wire, clients) = behind(emulator, lossy).await;
-    let bucket = format!("lost-{}", emulator.new_account());
-    emulator.clients("100000000000").await.s3().create_bucket().bucket(&bucket).send().await.unwrap();
+    let (_wire, clients, bucket) = behind_with_bucket(emulator, lossy).await;
     let blobs = S3Blobs::new(clients, bucket);
     let stored = blobs.put_if_absent("a", Bytes::from_static(b"1")).await.unwrap();
     assert_eq!(stored, Put::WasThere, "which is what a sender who repeats himself is told, too");

@@ -140,7 +140,8 @@ impl DynamoLedger {
                 Write::Put { .. } if there.as_ref().and_then(|item| number(item, "by")) == Some(by) => {
                     return Some(Ok(()));
                 }
-                Write::Put { when, .. } if when.holds(stored) => {
+                // It would be let through, but for its own revision.
+                Write::Put { when, .. } if stored.is_some() && when.holds(stored) => {
                     self.last.fetch_max(stored.map_or(0, |(revision, _)| revision), Ordering::Relaxed);
                 }
                 Write::Put { .. } | Write::Delete { .. } | Write::Check { .. } => {

@@ -178,12 +178,13 @@ impl DynamoEntities {
         let partition = keys::generations(&self.system);
         let (mut found, mut after) = (Vec::new(), None::<String>);
         loop {
-            let page = self
-                .table
-                .query_prefix(&partition, "", after.as_deref(), 1000, |query| query.projection_expression("#sk"));
+            let page = self.table.query_prefix(&partition, keys::LISTED, after.as_deref(), 1000, |query| {
+                query.projection_expression("#sk")
+            });
             let page = page.await?;
             for sort in page.items().iter().filter_map(|item| string(item, SORT_KEY)) {
-                let (entity, number) = sort.split_once('#').unwrap_or((sort, ""));
+                let name = sort.strip_prefix(keys::LISTED).unwrap_or(sort);
+                let (entity, number) = name.split_once('#').unwrap_or((name, ""));
                 let entity = EntityName::new(entity);
                 let Ok(number) = number.parse() else {
                     return Err(damaged(&GenerationId { entity, number: 0 }, "name in the list of generations").into());

@@ -23,6 +23,8 @@ pub const ROW: &str = "r";
 /// Before the key of a record that makes rows with other keys.
 const RECORD: &str = "o";
 const INDEX: &str = "x";
+/// Before a generation's name in the list of them.
+pub const LISTED: &str = "g#";
 /// Sorts behind everything that an index value or a key starts with.
 const END: char = '\u{10ffff}';
 
@@ -80,7 +82,7 @@ pub fn generations(system: &str) -> String {
 }
 
 pub fn generation(system: &str, id: &GenerationId) -> ItemId {
-    ItemId::new(generations(system), format!("{}#{:08}", id.entity, id.number))
+    ItemId::new(generations(system), format!("{LISTED}{}#{:08}", id.entity, id.number))
 }
 
 pub fn root(system: &str, id: &GenerationId) -> ItemId {

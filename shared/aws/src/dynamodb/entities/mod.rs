@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pk                        sk                    attributes
-//! {system}#generations      {entity}#{n:08}       made, schema, floor, owner_is_key, base: what never changes
+//! {system}#generations      g#{entity}#{n:08}     made, schema, floor, owner_is_key, base: what never changes
 //! {system}#{entity}#g{n}    root                  made, layout, gate, fence, dropping, rev
 //! {system}#{entity}#g{n}#{shard:02}
 //!                           !                     the shard's head: made, gate, fence, turn; rows, sum, seq; full
