@@ -66,6 +66,20 @@ impl Stack {
         Some(Self { emulator, outputs, environment, http: HttpUpstream::new().expect("HTTP works") })
     }
 
+    /// What a function finds in its environment, and where its services are.
+    #[must_use]
+    pub fn variables(&self, function: &str) -> BTreeMap<String, String> {
+        let mut variables = self.environment[&format!("{}Function", capitalized(function))].clone();
+        let aws = [
+            ("AWS_ENDPOINT_URL", self.emulator.url.as_str()),
+            ("AWS_REGION", teal_emulator::REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        variables.extend(aws.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        variables
+    }
+
     /// The HTTP API's address, as the emulator has it.
     #[must_use]
     pub fn api(&self) -> String {
@@ -76,7 +90,7 @@ impl Stack {
 
     /// Invokes a function and waits for what it says: its answer, or its error's type and message.
     pub async fn invoke(&self, function: &str, event: &Json) -> Result<Json, (String, String)> {
-        let name = &self.outputs[&format!("{}{}FunctionName", function[..1].to_uppercase(), &function[1..])];
+        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.emulator.url);
         let answer = self.send("POST", url, &[], &event.to_string()).await;
         understand(&answer)
@@ -102,6 +116,10 @@ impl Stack {
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         serde_json::from_slice(&answer.body).expect("admin answers JSON")
     }
+}
+
+fn capitalized(name: &str) -> String {
+    format!("{}{}", name[..1].to_uppercase(), &name[1..])
 }
 
 /// What came back from an invocation: an error has a type and a message, and the status of a success.
