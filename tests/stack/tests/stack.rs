@@ -11,6 +11,7 @@ use teal::config::Bundle;
 use teal::pipeline::api::AdminApi;
 use teal::pipeline::caller::{Caller, Role};
 use teal_connect::ManifestConnectors;
+use teal_emulator::Emulator;
 use teal_local::host::stop::stop;
 use teal_local::{Local, LocalOptions};
 use teal_stack_tests::rie::{self, Rie};
@@ -168,9 +169,9 @@ async fn every_event_file_is_answered_under_the_runtime_interface_emulator() {
     let mut running: BTreeMap<String, Rie> = BTreeMap::new();
     let mut wrong = Vec::new();
     for event in events::all(&hash) {
-        let rie = running.entry(event.function.clone()).or_insert_with(|| {
-            Rie::start(&program, &event.function, &stack.variables(&event.function))
-        });
+        let rie = running
+            .entry(event.function.clone())
+            .or_insert_with(|| Rie::start(&program, &event.function, &stack.variables(&event.function)));
         let answer = rie.invoke(&event.json).await.map_err(|(code, _)| code);
         wrong.extend(events::judge(&event, &answer));
     }
@@ -214,5 +215,31 @@ async fn a_table_that_is_not_there_is_named_and_nothing_is_said_to_be_done() {
     let failed = without("poll").invoke(event("poll/sync")).await.unwrap();
     assert_eq!(failed["batchItemFailures"].as_array().unwrap().len(), 1);
     let (code, message) = without("upkeep").invoke(event("upkeep/round")).await.unwrap_err();
-    assert!(code == "TEAL-S016" && message.contains("no-such-table"), "{code}: {message}");
+    // It may be about to be made: what is queued waits for it.
+    assert!(code == "TEAL-S011" && message.contains("no-such-table"), "{code}: {message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_function_works_under_its_own_role_and_is_denied_what_is_anothers() {
+    if teal_emulator::shared().is_none() {
+        return;
+    }
+    let strict: &'static Emulator = Box::leak(Box::new(Emulator::start_with(&[("AUTH", "true")]).unwrap()));
+    let stack = Stack::create_on(strict, "strict", &[("DeletionProtection", "false")]);
+    let blue = blue().await;
+    stack.invoke("admin", &json!({ "do": "deploy", "body": { "bundle": bundle(&blue) } })).await.unwrap();
+    let (hooks, secret) = (format!("{}/hooks/blue", stack.api()), events::SECRETS[0].1);
+    let taken = blue.send_webhook(&hooks, secret, Event::Sync, 0).await.unwrap();
+    assert_eq!(taken, 202, "{}", stack.log("webhook"));
+    let full = until("the full run ends", || ended(&stack, "webhook")).await;
+    assert_eq!(full["outcome"], "complete", "{full}");
+    stack.invoke("upkeep", &json!({})).await.unwrap();
+    let all = events::all(events::ANY_CONFIG);
+    let event = |name: &str| &all.iter().find(|event| event.name == name).unwrap().json;
+    assert_eq!(stack.invoke("serve", event("serve/list")).await.unwrap()["statusCode"], 200);
+
+    // Under serve's role webhook may read the ledger and no bucket: it takes no delivery in.
+    stack.swap_code("serve", "webhook");
+    let answer = stack.invoke("serve", event("webhook/http-api")).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "{answer}");
 }
