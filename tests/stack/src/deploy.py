@@ -34,9 +34,12 @@ gap("BucketPolicy is left out: the emulator is asked without TLS")
 del template["Resources"]["BucketPolicy"]
 
 
-# Where it enforces roles, it looks for every schedule in the default group.
-gap("grants on schedules are for the default group")
-template = json.loads(json.dumps(template).replace(":schedule/${Schedules}/", ":schedule/default/"))
+# Where it enforces roles, it looks for every schedule in the default group, and knows batches as actions.
+gap("grants on schedules are for the default group; batches are granted by their own names")
+text = json.dumps(template).replace(":schedule/${Schedules}/", ":schedule/default/")
+for action in ("sqs:SendMessage", "sqs:ChangeMessageVisibility"):
+    text = text.replace(f'"{action}"', f'"{action}", "{action}Batch"')
+template = json.loads(text)
 
 
 # A parameter that is a number arrives as text, also where a number is compared.
