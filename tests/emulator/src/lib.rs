@@ -53,6 +53,11 @@ pub fn shared() -> Option<&'static Emulator> {
 
 impl Emulator {
     pub fn start() -> Result<Self, String> {
+        Self::start_with(&[])
+    }
+
+    /// With more of its own settings, such as `AUTH=true`, with which roles are enforced.
+    pub fn start_with(settings: &[(&str, &str)]) -> Result<Self, String> {
         let python = install::environment(install::EMULATOR)?;
         let port = free_port().map_err(|error| format!("no port of the loopback interface is free: {error}"))?;
         let url = format!("http://127.0.0.1:{port}");
@@ -70,6 +75,7 @@ impl Emulator {
             // What the Lambda functions that it runs are told.
             ("AWS_ENDPOINT_URL", &url),
         ]);
+        command.envs(settings.iter().copied());
         // A group of its own: the functions that it runs end with it.
         let mut child = command
             .stdin(Stdio::piped())

@@ -5,6 +5,7 @@
 
 pub mod events;
 pub mod grants;
+pub mod rie;
 pub mod stack;
 pub mod tools;
 

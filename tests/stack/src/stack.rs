@@ -20,6 +20,10 @@ use teal_real::upstream::HttpUpstream;
 use crate::events::SECRETS;
 use crate::{FUNCTIONS, root};
 
+/// Who the tests are: the emulator looks at the name of its root user, not at the signature.
+const ROOT: &str = "AWS4-HMAC-SHA256 Credential=test/20261125/us-east-1/lambda/aws4_request, SignedHeaders=host, \
+                    Signature=0";
+
 pub struct Stack {
     pub emulator: &'static Emulator,
     pub outputs: BTreeMap<String, String>,
@@ -38,10 +42,14 @@ impl Stack {
     /// `None` where there is no emulator. Panics, as all of these do, when what should work does not.
     #[must_use]
     pub fn create(name: &str, parameters: &[(&str, &str)]) -> Option<Self> {
-        let emulator = teal_emulator::shared()?;
-        let python = teal_emulator::install::environment(teal_emulator::install::EMULATOR).ok()?;
+        Some(Self::create_on(teal_emulator::shared()?, name, parameters))
+    }
+
+    /// On an emulator that is there.
+    #[must_use]
+    pub fn create_on(emulator: &'static Emulator, name: &str, parameters: &[(&str, &str)]) -> Self {
         let expanded =
-            Command::new(&python).args(["infra/sam_expand.py", "template.yaml"]).current_dir(root()).output();
+            Command::new(python()).args(["infra/sam_expand.py", "template.yaml"]).current_dir(root()).output();
         let expanded = expanded.expect("the template can be expanded");
         assert!(expanded.status.success(), "{}", String::from_utf8_lossy(&expanded.stderr));
         let template: Json = serde_json::from_slice(&expanded.stdout).expect("what is printed is JSON");
@@ -52,18 +60,38 @@ impl Stack {
             "url": emulator.url, "name": name, "template": template, "zips": zips, "parameters": parameters,
             "secrets": secrets,
         });
-        let mut child = Command::new(&python)
-            .args(["-c", include_str!("deploy.py")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("Python starts");
-        child.stdin.take().expect("it is piped").write_all(asked.to_string().as_bytes()).expect("it reads");
-        let done = child.wait_with_output().expect("it ends");
-        assert!(done.status.success(), "the stack could not be created");
-        let Deployed { outputs, environment } = serde_json::from_slice(&done.stdout).expect("it prints what it made");
-        Some(Self { emulator, outputs, environment, http: HttpUpstream::new().expect("HTTP works") })
+        let Deployed { outputs, environment } =
+            serde_json::from_value(script(include_str!("deploy.py"), &asked)).expect("it prints what it made");
+        Self { emulator, outputs, environment, http: HttpUpstream::new().expect("HTTP works") }
+    }
+
+    /// What a function has logged, for whoever wants to know why.
+    #[must_use]
+    pub fn log(&self, function: &str) -> String {
+        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
+        let asked = json!({ "url": self.emulator.url, "name": name });
+        script(include_str!("log.py"), &asked).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Lets a function run the code of another one, under its own role.
+    pub fn swap_code(&self, function: &str, code: &str) {
+        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
+        let asked = json!({ "url": self.emulator.url, "name": name, "zip": zip(code), "like": self.variables(code) });
+        script(include_str!("swap.py"), &asked);
+    }
+
+    /// What a function finds in its environment, and where its services are.
+    #[must_use]
+    pub fn variables(&self, function: &str) -> BTreeMap<String, String> {
+        let mut variables = self.environment[&format!("{}Function", capitalized(function))].clone();
+        let aws = [
+            ("AWS_ENDPOINT_URL", self.emulator.url.as_str()),
+            ("AWS_REGION", teal_emulator::REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        variables.extend(aws.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        variables
     }
 
     /// The HTTP API's address, as the emulator has it.
@@ -76,9 +104,9 @@ impl Stack {
 
     /// Invokes a function and waits for what it says: its answer, or its error's type and message.
     pub async fn invoke(&self, function: &str, event: &Json) -> Result<Json, (String, String)> {
-        let name = &self.outputs[&format!("{}{}FunctionName", function[..1].to_uppercase(), &function[1..])];
+        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.emulator.url);
-        let answer = self.send("POST", url, &[], &event.to_string()).await;
+        let answer = self.send("POST", url, &[("authorization", ROOT)], &event.to_string()).await;
         understand(&answer)
     }
 
@@ -104,13 +132,40 @@ impl Stack {
     }
 }
 
+/// The emulator's Python.
+fn python() -> PathBuf {
+    teal_emulator::install::environment(teal_emulator::install::EMULATOR).expect("the emulator runs in it")
+}
+
+/// Runs a script that reads JSON and prints some.
+fn script(text: &str, asked: &Json) -> Json {
+    let mut child = Command::new(python())
+        .args(["-c", text])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("Python starts");
+    child.stdin.take().expect("it is piped").write_all(asked.to_string().as_bytes()).expect("it reads");
+    let done = child.wait_with_output().expect("it ends");
+    assert!(done.status.success(), "the script failed; it said why above");
+    serde_json::from_slice(&done.stdout).expect("it prints JSON")
+}
+
+fn capitalized(name: &str) -> String {
+    format!("{}{}", name[..1].to_uppercase(), &name[1..])
+}
+
 /// What came back from an invocation: an error has a type and a message, and the status of a success.
 pub fn understand(answer: &Response) -> Result<Json, (String, String)> {
     let json: Json = serde_json::from_slice(&answer.body)
         .unwrap_or_else(|_| panic!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body)));
     match (json["errorType"].as_str(), json["errorMessage"].as_str()) {
         (Some(kind), message) => Err((kind.to_owned(), message.unwrap_or_default().to_owned())),
-        (None, _) => Ok(json),
+        (None, _) => {
+            assert!(answer.status < 300, "status {}: {json}", answer.status);
+            Ok(json)
+        }
     }
 }
 

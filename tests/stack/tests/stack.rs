@@ -1,6 +1,7 @@
 //! NowRep runs through the project's own template and binaries, on an emulator: webhook through the HTTP API, queues,
 //! schedules. What readers then see is what a laptop shows, byte for byte.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,11 +11,13 @@ use teal::config::Bundle;
 use teal::pipeline::api::AdminApi;
 use teal::pipeline::caller::{Caller, Role};
 use teal_connect::ManifestConnectors;
+use teal_emulator::Emulator;
 use teal_local::host::stop::stop;
 use teal_local::{Local, LocalOptions};
-use teal_stack_tests::events;
-use teal_stack_tests::root;
+use teal_stack_tests::rie::{self, Rie};
 use teal_stack_tests::stack::Stack;
+use teal_stack_tests::tools::{SAM, programs};
+use teal_stack_tests::{events, root};
 use teal_stand_in::blue::Event;
 use teal_stand_in::{Blue, BlueOptions, Kind};
 
@@ -146,4 +149,97 @@ async fn nowrep_runs_through_the_template_and_shows_what_a_laptop_shows() {
     for (here, there) in expected.iter().zip(&there) {
         assert_eq!(there, here);
     }
+}
+
+/// A system whose configuration is in force.
+async fn deployed(name: &str, parameters: &[(&str, &str)]) -> Option<(Stack, Blue, String)> {
+    let stack = Stack::create(name, parameters)?;
+    let blue = blue().await;
+    let asked = json!({ "do": "deploy", "body": { "bundle": bundle(&blue) } });
+    let deployed = stack.invoke("admin", &asked).await.unwrap();
+    let hash = deployed["hash"].as_str().unwrap().to_owned();
+    Some((stack, blue, hash))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_file_is_answered_under_the_runtime_interface_emulator() {
+    let Some(programs) = programs(SAM) else { return };
+    let Some((stack, _blue, hash)) = deployed("events", &[("DeletionProtection", "false")]).await else { return };
+    let program = rie::program(&programs).expect("the SAM tools bring the emulator");
+    let mut running: BTreeMap<String, Rie> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for event in events::all(&hash) {
+        let rie = running
+            .entry(event.function.clone())
+            .or_insert_with(|| Rie::start(&program, &event.function, &stack.variables(&event.function)));
+        let answer = rie.invoke(&event.json).await.map_err(|(code, _)| code);
+        wrong.extend(events::judge(&event, &answer));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_never_be_handled_ends_in_the_dead_letters_with_its_code_in_the_log() {
+    let parameters = [("MaxReceiveCount", "2"), ("DeletionProtection", "false"), ("Entry", "function-url")];
+    let Some((stack, _blue, _)) = deployed("dead", &parameters).await else { return };
+    let client = stack.emulator.clients("test").await;
+    let [queue, dead] = ["TransformQueueUrl", "TransformDeadLettersUrl"].map(|name| stack.outputs[name].clone());
+    let bodies = ["this is not JSON", r#"{"v":99,"kind":"page"}"#, r#"{"v":1,"kind":"continue","run":"r"}"#];
+    for body in bodies {
+        client.sqs().send_message().queue_url(&queue).message_body(body).send().await.unwrap();
+    }
+    let mut found = BTreeSet::new();
+    let began = Instant::now();
+    while found.len() < bodies.len() {
+        assert!(began.elapsed() < PATIENCE, "only {found:?} are dead");
+        let received = client.sqs().receive_message().queue_url(&dead).wait_time_seconds(1).send().await.unwrap();
+        found.extend(received.messages.unwrap_or_default().into_iter().filter_map(|message| message.body));
+    }
+    assert_eq!(found, bodies.map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_not_there_is_named_and_nothing_is_said_to_be_done() {
+    let Some(programs) = programs(SAM) else { return };
+    let Some((stack, _blue, hash)) = deployed("missing", &[("DeletionProtection", "false")]).await else { return };
+    let program = rie::program(&programs).expect("the SAM tools bring the emulator");
+    let all = events::all(&hash);
+    let event = |name: &str| &all.iter().find(|event| event.name == name).unwrap().json;
+    let without = |function: &str| {
+        let mut variables = stack.variables(function);
+        variables.insert("TEAL_LEDGER_TABLE".to_owned(), "no-such-table".to_owned());
+        Rie::start(&program, function, &variables)
+    };
+    // A sender keeps its delivery.
+    assert_eq!(without("webhook").invoke(event("webhook/http-api")).await.unwrap()["statusCode"], 503);
+    let failed = without("poll").invoke(event("poll/sync")).await.unwrap();
+    assert_eq!(failed["batchItemFailures"].as_array().unwrap().len(), 1);
+    let (code, message) = without("upkeep").invoke(event("upkeep/round")).await.unwrap_err();
+    // It may be about to be made: what is queued waits for it.
+    assert!(code == "TEAL-S011" && message.contains("no-such-table"), "{code}: {message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_function_works_under_its_own_role_and_is_denied_what_is_anothers() {
+    if teal_emulator::shared().is_none() {
+        return;
+    }
+    let strict: &'static Emulator = Box::leak(Box::new(Emulator::start_with(&[("AUTH", "true")]).unwrap()));
+    let stack = Stack::create_on(strict, "strict", &[("DeletionProtection", "false")]);
+    let blue = blue().await;
+    stack.invoke("admin", &json!({ "do": "deploy", "body": { "bundle": bundle(&blue) } })).await.unwrap();
+    let (hooks, secret) = (format!("{}/hooks/blue", stack.api()), events::SECRETS[0].1);
+    let taken = blue.send_webhook(&hooks, secret, Event::Sync, 0).await.unwrap();
+    assert_eq!(taken, 202, "{}", stack.log("webhook"));
+    let full = until("the full run ends", || ended(&stack, "webhook")).await;
+    assert_eq!(full["outcome"], "complete", "{full}");
+    stack.invoke("upkeep", &json!({})).await.unwrap();
+    let all = events::all(events::ANY_CONFIG);
+    let event = |name: &str| &all.iter().find(|event| event.name == name).unwrap().json;
+    assert_eq!(stack.invoke("serve", event("serve/list")).await.unwrap()["statusCode"], 200);
+
+    // Under serve's role webhook may read the ledger and no bucket: it takes no delivery in.
+    stack.swap_code("serve", "webhook");
+    let answer = stack.invoke("serve", event("webhook/http-api")).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "{answer}");
 }
