@@ -18,6 +18,8 @@ pub enum Mode {
     Incremental,
     /// New generations from kept raw, without a request to the source.
     Rebuild,
+    /// New generations from a backup or an import, without a request to the source.
+    Restore,
 }
 
 impl fmt::Display for Mode {
@@ -26,6 +28,7 @@ impl fmt::Display for Mode {
             Self::Full => "full",
             Self::Incremental => "incremental",
             Self::Rebuild => "rebuild",
+            Self::Restore => "restore",
         })
     }
 }

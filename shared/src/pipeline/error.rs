@@ -40,6 +40,12 @@ pub enum StageError {
     Impossible(String),
 }
 
+impl From<super::backup::Damaged> for StageError {
+    fn from(damaged: super::backup::Damaged) -> Self {
+        Self::Impossible(damaged.to_string())
+    }
+}
+
 impl StageError {
     /// Whether trying again gives the same.
     #[must_use]

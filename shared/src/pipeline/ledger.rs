@@ -26,6 +26,10 @@
 //! log#{source}        {n:012}                          LogEntry
 //! seen#{source}       {raw}                            when it was entered in the change log
 //! reject              {raw}#{entity}#{record:06}#{n}   Reject
+//! run#{run}           restore                          Restore: what a restoring run restores
+//! backup              progress                         the backup that is being made, and how far it is
+//!                     last                             the last one that was made
+//! backup#{id}         {n:06}                           a part of one that is being made or uploaded
 //! audit               {time}#{nonce}                   who did what
 //! ```
 
@@ -192,6 +196,7 @@ pub const GENERATION: &str = "generation";
 pub const RUN: &str = "run";
 pub const REJECT: &str = "reject";
 pub const AUDIT: &str = "audit";
+pub const BACKUP: &str = "backup";
 
 #[must_use]
 pub fn config_key() -> ItemKey {
@@ -261,6 +266,17 @@ pub fn counts_key(run: &RunId) -> ItemKey {
 #[must_use]
 pub fn settling_key(run: &RunId) -> ItemKey {
     ItemKey::new(run_part(run), "settling")
+}
+
+#[must_use]
+pub fn restore_key(run: &RunId) -> ItemKey {
+    ItemKey::new(run_part(run), "restore")
+}
+
+/// Where the parts of a backup are noted, until its manifest has them.
+#[must_use]
+pub fn backup_part(id: &str) -> String {
+    format!("backup#{id}")
 }
 
 fn source_part(source: &SourceId) -> String {

@@ -4,11 +4,12 @@
 //! ```text
 //! webhook ─┐                         ┌─► serve
 //!          ├─► transform ─► entities ┤
-//! poll ────┘        └─► switch ──────┘      admin, upkeep
+//! poll ────┘        └─► switch ──────┘      admin, upkeep, backup
 //! ```
 
 pub mod admin;
 pub mod api;
+pub mod backup;
 pub mod caller;
 pub mod changelog;
 pub mod disposition;

@@ -15,7 +15,7 @@ pub mod queue;
 pub mod secrets;
 pub mod upstream;
 
-pub use blobs::{BlobAdmin, BlobError, BlobReader, BlobWriter};
+pub use blobs::{BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Elsewhere};
 pub use clock::Clock;
 pub use connector::{Connector, ConnectorError, Connectors};
 pub use entities::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};

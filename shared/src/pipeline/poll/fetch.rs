@@ -122,7 +122,7 @@ impl Poll {
                 progress.started_from = cursor.as_ref().map(|c| c.revision);
                 cursor.map(|c| c.value)
             }
-            Mode::Full | Mode::Rebuild => None,
+            Mode::Full | Mode::Rebuild | Mode::Restore => None,
         };
         Ok(Some(connector.begin(stream, mode, cursor.as_ref(), at.run.value.started)?))
     }

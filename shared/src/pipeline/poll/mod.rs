@@ -10,14 +10,17 @@
 
 mod adopt;
 mod fetch;
+mod restore;
 mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(in crate::pipeline) use restore::bundles;
 pub use start::{Asked, Started};
 pub(in crate::pipeline) use start::{WEBHOOK_CAUSE, spec};
 
+use super::backup::Shelf;
 use super::error::StageError;
 use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
@@ -36,6 +39,8 @@ pub struct Poll {
     pub systems: Arc<Systems>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// Where restores come from.
+    pub shelf: Arc<Shelf>,
 }
 
 /// How long one call may work. Work that is left goes on in a later call.
@@ -139,6 +144,7 @@ impl Poll {
                 self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
             }
             Mode::Rebuild => self.adopt(run, worker, budget).await,
+            Mode::Restore => self.restore(run, worker, budget).await,
         }
     }
 

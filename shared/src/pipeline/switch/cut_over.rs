@@ -35,6 +35,14 @@ pub(super) enum Replay {
     Nothing { left_out: u64 },
 }
 
+/// Null is no cursor: the next sync has to be a full one.
+pub(super) fn set_cursor(key: ItemKey, cursor: &serde_json::Value) -> Write {
+    if cursor.is_null() {
+        return Write::Delete { key, when: Precondition::None };
+    }
+    ledger::put(key, cursor, Precondition::None)
+}
+
 impl Switch {
     /// Closes, replays the rest, moves, opens. `also` goes into the transaction that moves the pointer.
     pub(super) async fn cut_over(
@@ -99,7 +107,7 @@ impl Switch {
         for (key, cursor) in &manifest.cursors {
             if let Some((source, stream)) = key.rsplit_once('#') {
                 let key = ItemKey::new(format!("source#{source}"), format!("cursor#{stream}"));
-                writes.push(ledger::put(key, cursor, Precondition::None));
+                writes.push(set_cursor(key, cursor));
             }
         }
         writes.extend(also);

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{
-    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
+    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName, Version,
+    VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
@@ -275,7 +276,7 @@ impl Switch {
     async fn cursors_of(&self, run: &Run) -> Result<Vec<Write>, StageError> {
         let mut writes = Vec::new();
         for (source, stream, cursor) in self.new_cursors(run).await? {
-            writes.push(ledger::put(ledger::cursor_key(&source, &stream), &cursor, Precondition::None));
+            writes.push(super::cut_over::set_cursor(ledger::cursor_key(&source, &stream), &cursor));
         }
         Ok(writes)
     }
@@ -283,14 +284,25 @@ impl Switch {
     async fn cursors_as_map(&self, run: &Run) -> Result<Option<BTreeMap<String, serde_json::Value>>, StageError> {
         let cursors = self.new_cursors(run).await?;
         let map = cursors.into_iter().map(|(source, stream, cursor)| (format!("{source}#{stream}"), cursor));
-        Ok((run.mode == Mode::Full).then(|| map.collect()))
+        Ok(matches!(run.mode, Mode::Full | Mode::Restore).then(|| map.collect()))
     }
 
     async fn new_cursors(
         &self,
         run: &Run,
-    ) -> Result<Vec<(SourceId, crate::domain::StreamName, serde_json::Value)>, StageError> {
+    ) -> Result<Vec<(SourceId, StreamName, serde_json::Value)>, StageError> {
         let mut out = Vec::new();
+        if run.mode == Mode::Restore {
+            // What the backup had, or null for none: to go on from what was there before would miss changes.
+            for source in &run.sources {
+                let key = ledger::stream_key(&run.id, source, &StreamName::new(""));
+                let streams = ledger::read_all(self.ledger.as_ref(), &key.part, &key.sort).await?;
+                out.extend(streams.into_iter().map(|(sort, stream): (String, StreamProgress)| {
+                    let name = StreamName::new(&sort[key.sort.len()..]);
+                    (source.clone(), name, stream.cursor.unwrap_or_default())
+                }));
+            }
+        }
         if run.mode != Mode::Full {
             return Ok(out);
         }

@@ -54,7 +54,7 @@ impl Transform {
         let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
         match run.mode {
             Mode::Incremental => Ok(Some(self.change(source, key, &raw, Some(&run.id)).await?)),
-            Mode::Full | Mode::Rebuild => self.build(run, source, key, &raw).await,
+            Mode::Full | Mode::Rebuild | Mode::Restore => self.build(run, source, key, &raw).await,
         }
     }
 

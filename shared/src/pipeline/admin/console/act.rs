@@ -18,8 +18,8 @@ use crate::ports::queue::{Outgoing, send_all};
 impl Console {
     pub(super) async fn sync(&self, ask: &Ask<'_>) -> Answer {
         let wanted: SyncAsk = ask.body()?;
-        if wanted.mode == Some(Mode::Rebuild) {
-            return Err(wrong("a rebuild is asked for at /rebuild; 'mode' is full or incremental").into());
+        if matches!(wanted.mode, Some(Mode::Rebuild | Mode::Restore)) {
+            return Err(wrong("rebuilds are asked for at /rebuild and restores at /backups/restore; 'mode' is full or incremental").into());
         }
         if wanted.mode == Some(Mode::Incremental) && (wanted.switch == Some(false) || wanted.force) {
             let why = "an incremental run changes the active version as it goes, so that there is nothing to hold \
