@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod host;
 pub mod inbox;
 pub mod lock;
+mod metrics;
 pub mod probe;
 pub mod secrets;
 pub mod sqlite;

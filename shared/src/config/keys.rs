@@ -98,7 +98,11 @@ pub static SYSTEM: Section = Section {
         key("entities", Kind::Named(&ENTITY), "What readers see, by name.").required(),
         key("versions", Kind::Section(&VERSIONS), "How many versions are kept."),
         key("guard", Kind::Section(&GUARD), "When a new version is too different to become visible by itself."),
-        key("backups", Kind::Section(&BACKUPS), "When backups are made, and where they are kept. Without it, on demand only."),
+        key(
+            "backups",
+            Kind::Section(&BACKUPS),
+            "When backups are made, and where they are kept. Without it, on demand only.",
+        ),
     ],
 };
 

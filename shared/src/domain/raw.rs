@@ -84,9 +84,7 @@ pub enum RawFrom {
         timed: bool,
     },
     /// Rows of another installation, as lines of its export: there are no records of a source behind them.
-    Rows {
-        stream: StreamName,
-    },
+    Rows { stream: StreamName },
 }
 
 impl Raw {

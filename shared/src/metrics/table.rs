@@ -60,7 +60,7 @@ table! {
         "Webhook requests. `verdict` is accepted, unverified, too-large, unavailable or unknown (no such address; `source` is then `-`).")
         .summed_by(&["verdict"]);
     MESSAGES = counter("teal_messages_total", &["queue", "verdict"],
-        "Messages handled. `verdict` is done, retried, rejected, panicked or unreadable.").summed_by(&["verdict"]);
+        "Messages handled. `verdict` is done, or failed: it comes again, or goes to the dead letters.").summed_by(&["verdict"]);
     QUEUE_DEPTH = gauge("teal_queue_depth", Unit::Count, &["queue", "state"],
         "Messages in a queue. `state` is visible, in-flight or delayed. On AWS, SQS has this.");
     DLQ_DEPTH = gauge("teal_dlq_depth", Unit::Count, &["queue"],

@@ -42,7 +42,7 @@ use serde_json::Value as Json;
 
 use crate::domain::{
     ConfigHash, Counts, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject, Run, RunId,
-    SourceId, StreamName, Version,
+    SourceId, StreamName, TraceParent, Version,
 };
 use crate::mutants::{self, Mutant};
 use crate::ports::fault::FaultKind;
@@ -172,6 +172,8 @@ pub struct Slot {
 pub struct NextSync {
     pub mode: Mode,
     pub cause: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// Which message started the last run of a source, so that it starts none when it is delivered again.
@@ -383,6 +385,18 @@ pub async fn generations(ledger: &dyn LedgerReader, ids: Vec<GenerationId>) -> R
 
 pub async fn run(ledger: &dyn LedgerReader, id: &RunId) -> Result<Option<Stored<Run>>, LedgerError> {
     read(ledger, &run_key(id)).await
+}
+
+/// Puts what only the run knows on the log lines of whoever works on it.
+pub fn note(run: &Run) {
+    let span = tracing::Span::current();
+    span.record("run", run.id.as_str());
+    if let Some(version) = run.builds {
+        span.record("version", tracing::field::display(version));
+    }
+    if let Some(trace) = &run.trace {
+        span.record("trace", trace.trace_id());
+    }
 }
 
 /// The last `limit` runs, newest first. Upkeep keeps their number small.

@@ -16,6 +16,7 @@ pub mod disposition;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;
+pub mod gauges;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

@@ -8,8 +8,9 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
+use tracing::Instrument as _;
 
-use crate::domain::Message;
+use crate::domain::{Message, TraceParent};
 use crate::pipeline::disposition::Disposition;
 
 /// What the queue knows of a message.
@@ -56,22 +57,36 @@ where
             return false;
         }
     };
-    match AssertUnwindSafe(async { handle(message, received).await })
+    // Of the level of what it must never be missing from; stages add what they find out.
+    let span = tracing::error_span!(
+        "message",
+        message_id,
+        attempt,
+        queue = message.queue().as_str(),
+        run = message.run().map(|run| run.as_str()),
+        source = message.source().map(|source| source.name.as_str()),
+        stream = message.stream().map(|stream| stream.as_str()),
+        version = tracing::field::Empty,
+        trace = message.trace().map(TraceParent::trace_id),
+    );
+    let handled = AssertUnwindSafe(async { handle(message, received).await })
         .catch_unwind()
+        .instrument(span.clone())
         .await
-        .map(|result| result.map_err(Into::into))
-    {
+        .map(|result| result.map_err(Into::into));
+    let _on_what_follows = span.entered();
+    match handled {
         Ok(Ok(()) | Err(Disposition::Done)) => true,
         Ok(Err(Disposition::Retry { why, after })) => {
-            tracing::warn!(message_id, attempt, ?after, why, "a message will be tried again");
+            tracing::warn!(?after, why, "a message will be tried again");
             false
         }
         Ok(Err(Disposition::Reject { why })) => {
-            tracing::error!(message_id, attempt, why, "a message is rejected and goes to the dead letters");
+            tracing::error!(why, "a message is rejected and goes to the dead letters");
             false
         }
         Err(_) => {
-            tracing::error!(message_id, attempt, "handling a message panicked; it will be tried again");
+            tracing::error!("handling a message panicked; it will be tried again");
             false
         }
     }

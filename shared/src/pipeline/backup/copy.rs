@@ -123,7 +123,8 @@ impl Backups {
                 break;
             }
         }
-        let state = next.manifest.entities.entry(id.entity.clone()).or_insert(EntityState { rows: 0, sum: 0, exact: false });
+        let state =
+            next.manifest.entities.entry(id.entity.clone()).or_insert(EntityState { rows: 0, sum: 0, exact: false });
         state.rows += pack.items;
         if after.is_some() {
             next.began_at = Some(began_at);
@@ -138,13 +139,7 @@ impl Backups {
         Ok(Some((Holds::Rows { entity: id.entity }, pack)))
     }
 
-    async fn pages(
-        &self,
-        next: &mut Progress,
-        source: usize,
-        stream: usize,
-        slot: u64,
-    ) -> Result<Copied, StageError> {
+    async fn pages(&self, next: &mut Progress, source: usize, stream: usize, slot: u64) -> Result<Copied, StageError> {
         let Some(state) = next.manifest.sources.get(source) else {
             next.at = At::Late { nth: 0, slot: 0 };
             return Ok(None);

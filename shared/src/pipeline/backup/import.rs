@@ -38,7 +38,8 @@ impl Backups {
         let mut pack = Pack::default();
         let mut of: Option<EntityName> = None;
         for line in lines {
-            let wrong = |why: String| StageError::Impossible(format!("a line can't be imported: {why}; it is {line:.200}"));
+            let wrong =
+                |why: String| StageError::Impossible(format!("a line can't be imported: {why}; it is {line:.200}"));
             let Line { entity, key, row } = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
             let Some(declared) = loaded.system.entity(&entity) else {
                 return Err(wrong(format!("there is no entity '{entity}' in teal.yaml")));
@@ -67,8 +68,7 @@ impl Backups {
             return Ok(());
         }
         let loaded = self.systems.current().await?;
-        let found: Vec<(String, Part)> =
-            ledger::read_all(self.ledger.as_ref(), &ledger::backup_part(id), "").await?;
+        let found: Vec<(String, Part)> = ledger::read_all(self.ledger.as_ref(), &ledger::backup_part(id), "").await?;
         if found.len() != parts || parts == 0 {
             let why = format!("import '{id}' has {} parts, not {parts}; send the lines again", found.len());
             return Err(StageError::Impossible(why));

@@ -117,6 +117,12 @@ impl Backups {
         Ok(ledger::read(self.ledger.as_ref(), &last_key()).await?)
     }
 
+    /// When the last full one, and the last one at all, were made.
+    pub async fn made_at(&self) -> Result<Vec<(Kind, Millis)>, StageError> {
+        let last = self.last().await?.map(|last| last.value);
+        Ok(last.map_or(Vec::new(), |last| vec![(Kind::Full, last.full), (Kind::Increment, last.any)]))
+    }
+
     /// What the schedules ask for, if anything.
     async fn due(&self) -> Result<Option<Kind>, StageError> {
         let loaded = self.systems.current().await?;

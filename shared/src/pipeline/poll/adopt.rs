@@ -44,6 +44,7 @@ impl Poll {
             switch,
             force,
             cause,
+            trace: None,
             started: now,
             ended: None,
             pages: None,

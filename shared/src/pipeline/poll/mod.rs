@@ -26,6 +26,7 @@ use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
+use crate::metrics::Meter;
 use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
@@ -41,6 +42,7 @@ pub struct Poll {
     pub entropy: Arc<dyn Entropy>,
     /// Where restores come from.
     pub shelf: Arc<Shelf>,
+    pub meter: Arc<dyn Meter>,
 }
 
 /// How long one call may work. Work that is left goes on in a later call.
@@ -99,6 +101,7 @@ impl Poll {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else {
             return Err(StageError::NoRun(id.clone()));
         };
+        ledger::note(&run.value);
         match run.value.state {
             RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
             RunState::Fetched => {

@@ -16,9 +16,7 @@ use super::{Budget, Poll, Polled, page};
 use crate::config::Bundle;
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::row::first_eight;
-use crate::domain::{
-    Generation, GenerationId, Mode, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName,
-};
+use crate::domain::{Generation, GenerationId, Mode, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
 use crate::pipeline::backup::{BackupManifest, Chain, Holds, Kind, Pack, SourceState};
 use crate::pipeline::changelog;
 use crate::pipeline::error::StageError;
@@ -99,6 +97,7 @@ impl Poll {
             switch,
             force,
             cause,
+            trace: None,
             started: now,
             ended: None,
             pages: None,
@@ -126,9 +125,9 @@ impl Poll {
 
     pub(super) async fn restore(&self, run: Stored<Run>, worker: u64, budget: &Budget) -> Result<Polled, StageError> {
         let key = ledger::restore_key(&run.value.id);
-        let restore: Stored<Restore> = ledger::read(self.ledger.as_ref(), &key).await?.ok_or_else(|| {
-            StageError::Impossible(format!("run '{}' does not say what it restores", run.value.id))
-        })?;
+        let restore: Stored<Restore> = ledger::read(self.ledger.as_ref(), &key)
+            .await?
+            .ok_or_else(|| StageError::Impossible(format!("run '{}' does not say what it restores", run.value.id)))?;
         let chain = self.shelf.chain(Some(&restore.value.backup)).await?;
         let loaded = self.systems.get(&run.value.config).await?;
         let mut at = At { run: &run.value, worker, streams: Streams::new(), restore: restore.value };
@@ -295,7 +294,8 @@ fn restored(backup: &BackupManifest, loaded: &Loaded, now: crate::domain::Millis
         };
         return loaded.system.entities.iter().map(of).collect();
     }
-    let floor = |source: &SourceId| backup.sources.iter().find(|state| state.source == *source).map(|state| state.floor);
+    let floor =
+        |source: &SourceId| backup.sources.iter().find(|state| state.source == *source).map(|state| state.floor);
     let generations = backup.generations.iter().cloned();
     generations.map(|g| Generation { floor: floor(&g.source).unwrap_or(g.floor), ..g }).collect()
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::Poll;
 use crate::config::{Entity, System};
 use crate::domain::{
-    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Pointer, Run, RunId, RunState, SourceId, Version,
-    VersionState,
+    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Pointer, Run, RunId, RunState, SourceId, TraceParent,
+    Version, VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
@@ -39,6 +39,8 @@ pub struct Asked {
     pub switch: bool,
     /// Whether the guard is told to let it pass.
     pub force: bool,
+    /// The story that it is part of.
+    pub trace: Option<TraceParent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +103,7 @@ impl Poll {
             switch: asked.switch,
             force: asked.force,
             cause: asked.cause.clone(),
+            trace: asked.trace.clone(),
             started: now,
             ended: None,
             pages: None,
@@ -284,7 +287,7 @@ pub(super) fn next_version(pointer: &Pointer, numbers: Option<&Stored<Numbers>>)
 /// One sync that does for the one that waits and for another one: full if either is. What a source said itself is
 /// kept, all of it, because a run that was started by one word of it is no answer to another one.
 fn joined(waits: Option<&NextSync>, asked: &Asked) -> NextSync {
-    let asked = NextSync { mode: asked.mode, cause: asked.cause.clone() };
+    let asked = NextSync { mode: asked.mode, cause: asked.cause.clone(), trace: asked.trace.clone() };
     let Some(waits) = waits else { return asked };
     let mode = if waits.mode == Mode::Full { Mode::Full } else { asked.mode };
     let cause = match (waits.cause.strip_prefix(WEBHOOK_CAUSE), asked.cause.strip_prefix(WEBHOOK_CAUSE)) {
@@ -295,7 +298,7 @@ fn joined(waits: Option<&NextSync>, asked: &Asked) -> NextSync {
         (Some(_), _) => waits.cause.clone(),
         (None, _) => asked.cause,
     };
-    NextSync { mode, cause }
+    NextSync { mode, cause, trace: waits.trace.clone().or(asked.trace) }
 }
 
 /// Where the data of a source's new generations comes from.

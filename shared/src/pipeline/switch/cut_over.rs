@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::catch_up::Positions;
 use super::{Switch, Target};
 use crate::domain::{Fence, GenerationId, Manifest, Pointer, Version, VersionState};
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -117,6 +118,8 @@ impl Switch {
 
         let moved =
             Moved { from: left.version, to: manifest.version, replayed, left_out, closed: moved_at.since(began) };
+        self.meter.count(&metrics::SWITCHES, &[], 1);
+        self.meter.seconds(&metrics::SWITCH_CLOSED, &[], moved.closed);
         self.audit(who, &moved, fence).await?;
         tracing::info!(
             from = %moved.from,

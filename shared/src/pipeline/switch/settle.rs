@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{
-    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName, Version,
-    VersionState,
+    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName, Version, VersionState,
 };
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
@@ -22,6 +22,7 @@ use crate::ports::{Precondition, Write};
 impl Switch {
     pub async fn settle(&self, id: &RunId, budget: &Budget) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        ledger::note(&run.value);
         if run.value.state == RunState::Ended {
             return self.pass_notes_on().await;
         }
@@ -252,6 +253,12 @@ impl Switch {
         writes.push(lease::give_back(lease, next.id.as_str(), next.fence));
         writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
         self.ledger.transact(writes).await?;
+        let (outcome, span) = (next.outcome.map_or("-", Outcome::as_str), self.clock.now().since(next.started));
+        for source in &next.sources {
+            let labels = [source.name.as_str(), next.mode.as_str()];
+            self.meter.count(&metrics::RUN_OUTCOME, &[labels[0], labels[1], outcome], 1);
+            self.meter.seconds(&metrics::RUN_DURATION, &labels, span);
+        }
         tracing::info!(run = %next.id, outcome = ?next.outcome, reason = next.reason, "run ended");
         Ok(())
     }
@@ -287,10 +294,7 @@ impl Switch {
         Ok(matches!(run.mode, Mode::Full | Mode::Restore).then(|| map.collect()))
     }
 
-    async fn new_cursors(
-        &self,
-        run: &Run,
-    ) -> Result<Vec<(SourceId, StreamName, serde_json::Value)>, StageError> {
+    async fn new_cursors(&self, run: &Run) -> Result<Vec<(SourceId, StreamName, serde_json::Value)>, StageError> {
         let mut out = Vec::new();
         if run.mode == Mode::Restore {
             // What the backup had, or null for none: to go on from what was there before would miss changes.
@@ -326,12 +330,12 @@ impl Switch {
             let source = SourceId::new(name.as_str());
             let key = ledger::next_key(&source);
             let Some(note) = ledger::read::<NextSync>(self.ledger.as_ref(), &key).await? else { continue };
-            let NextSync { mode, cause } = note.value.clone();
+            let NextSync { mode, cause, trace } = note.value.clone();
             if mutants::on(Mutant::NoteStruckFirst) {
                 let strike = Write::Delete { key: key.clone(), when: ledger::unchanged(Some(&note)) };
                 self.ledger.transact(vec![strike]).await?;
             }
-            send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause })]).await?;
+            send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause, trace })]).await?;
             let strike = Write::Delete { key, when: ledger::unchanged(Some(&note)) };
             match self.ledger.transact(vec![strike]).await {
                 Err(error) if !ledger::was_refused(&error) => return Err(error.into()),

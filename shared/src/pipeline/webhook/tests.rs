@@ -37,6 +37,7 @@ fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
         secrets: secrets.clone(),
         clock: clock.clone(),
         entropy: Arc::new(Counting::default()),
+        meter: crate::metrics::none(),
     };
     let mut hook = config::Webhook {
         path: "in/blue".into(),
@@ -118,7 +119,7 @@ impl World {
         let sent = self.queue.sent.lock().unwrap();
         sent.iter()
             .map(|message| match message {
-                Message::Delivery { config, source, raw } => {
+                Message::Delivery { config, source, raw, trace: Some(_) } => {
                     assert_eq!((config.as_str(), source), ("c0ffee", &SourceId::new("blue")));
                     raw.clone()
                 }
