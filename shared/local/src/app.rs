@@ -71,6 +71,8 @@ const MAX_RECEIVE: u32 = 20;
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     pub dir: PathBuf,
+    /// What relative names in `teal.yaml` are relative to.
+    pub base: PathBuf,
     pub store: StoreOptions,
     pub inbox: InboxOptions,
     /// Batches of pages and changes that are applied at the same time.
@@ -82,8 +84,10 @@ pub struct LocalOptions {
 impl LocalOptions {
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let dir: PathBuf = dir.into();
         Self {
-            dir: dir.into(),
+            base: dir.parent().unwrap_or(&dir).to_owned(),
+            dir,
             store: StoreOptions::default(),
             inbox: InboxOptions { max_receive: MAX_RECEIVE, ..InboxOptions::default() },
             transformers: 4,
@@ -158,7 +162,7 @@ impl Local {
         let meter: Arc<dyn Meter> = collected.clone();
         let shelf = Arc::new(Shelf {
             here: blob_reader.clone(),
-            elsewhere: Arc::new(Folders::new(options.dir.clone())),
+            elsewhere: Arc::new(Folders::new(options.base.clone())),
             systems: systems.clone(),
             clock: clock.clone(),
         });

@@ -71,6 +71,7 @@ fn system(hook: config::Webhook) -> System {
         entities: Vec::new(),
         versions: Versions { keep: 2, raw: 3, grace: second },
         guard,
+        backups: None,
     }
 }
 
@@ -140,7 +141,7 @@ fn body(answer: &ApiResponse) -> Json {
 fn times(raw: &Raw) -> (Millis, Millis, bool) {
     match raw.head.from {
         RawFrom::Delivery { received, timed, .. } => (raw.head.stated, received, timed),
-        RawFrom::Page { .. } => panic!("not a delivery"),
+        RawFrom::Page { .. } | RawFrom::Rows { .. } => panic!("not a delivery"),
     }
 }
 
