@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use teal::pipeline::Systems;
 use teal::metrics;
+use teal::pipeline::Systems;
 use teal::pipeline::admin::Admin;
 use teal::pipeline::backup::{Backups, Shelf};
 use teal::pipeline::poll::Poll;
@@ -13,8 +13,8 @@ use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
 use teal::pipeline::webhook::Webhook;
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger, LedgerReader,
-    QueueSender, Secrets, Upstream,
+    BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger,
+    LedgerReader, QueueSender, Secrets, Upstream,
 };
 
 pub struct Stages {
@@ -54,12 +54,7 @@ impl Stages {
         let Ports { ledger, served, entities, blobs, queue, secrets, upstream, clock, entropy, elsewhere } = ports;
         let systems = Arc::new(systems);
         let meter = metrics::none();
-        let shelf = Arc::new(Shelf {
-            here: blobs.clone(),
-            elsewhere,
-            systems: systems.clone(),
-            clock: clock.clone(),
-        });
+        let shelf = Arc::new(Shelf { here: blobs.clone(), elsewhere, systems: systems.clone(), clock: clock.clone() });
         let switch = Arc::new(Switch {
             ledger: ledger.clone(),
             admin: entities.clone(),

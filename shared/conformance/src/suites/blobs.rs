@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
-use teal::ports::blobs::Put;
-use teal::ports::fault::FaultKind;
 use teal::ports::BlobError;
 pub use teal::ports::BlobStore;
+use teal::ports::blobs::Put;
+use teal::ports::fault::FaultKind;
 
 #[async_trait]
 pub trait BlobsHarness: Sync {

@@ -70,7 +70,12 @@ fn one_of_each() -> Vec<Message> {
         Message::Sync { source: source.clone(), mode: Mode::Full, cause: "schedule".into(), trace: None },
         Message::Continue { run: "r1".into() },
         Message::Page { run: "r1".into(), source: source.clone(), stream: "talents".into(), slot: u64::MAX },
-        Message::Delivery { config: config.clone(), source: source.clone(), raw: RawKey::delivery(&source, "d1"), trace: None },
+        Message::Delivery {
+            config: config.clone(),
+            source: source.clone(),
+            raw: RawKey::delivery(&source, "d1"),
+            trace: None,
+        },
         Message::Replay { config, source: source.clone(), raw: RawKey::delivery(&source, "d2") },
         settle(1),
     ]

@@ -13,8 +13,9 @@ use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQ
 use teal::ports::ledger::Item;
 use teal::ports::upstream::{Request, Response};
 use teal::ports::{
-    BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Clock, Elsewhere, EntitiesError, EntityAdmin, EntityReader, EntityWriter,
-    Entropy, Fault, ItemKey, Ledger, LedgerError, LedgerReader, Outgoing, QueueSender, Secrets, Upstream, Write,
+    BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Clock, Elsewhere, EntitiesError, EntityAdmin,
+    EntityReader, EntityWriter, Entropy, Fault, ItemKey, Ledger, LedgerError, LedgerReader, Outgoing, QueueSender,
+    Secrets, Upstream, Write,
 };
 
 use super::{Asked, Watch, What};

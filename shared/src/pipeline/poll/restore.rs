@@ -31,11 +31,13 @@ const AT_ONCE: usize = 30;
 /// Times that entries are tried to be added while somebody else adds some.
 const TRIES: usize = 20;
 
-/// What a run restores, and how much of the change log is entered already, by source.
+/// What a run restores, and how far it is: how much of the change log is entered, by source, and how many parts were
+/// looked at of those that are only checked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Restore {
     backup: String,
     changes: BTreeMap<String, u64>,
+    checked: usize,
 }
 
 type Streams = BTreeMap<(SourceId, StreamName), StreamProgress>;
@@ -104,7 +106,7 @@ impl Poll {
             outcome: None,
             reason: None,
         };
-        let restore = Restore { backup: newest.id.clone(), changes: BTreeMap::new() };
+        let restore = Restore { backup: newest.id.clone(), changes: BTreeMap::new(), checked: 0 };
         let mut writes = vec![
             lease,
             ledger::put(ledger::run_key(&id), &run, Precondition::Absent),
@@ -139,14 +141,22 @@ impl Poll {
         let rows_only = chain.newest().kind == Kind::Import;
         let mut changes: BTreeMap<String, u64> = BTreeMap::new();
         let mut tables: BTreeMap<(SourceId, StreamName), u64> = BTreeMap::new();
-        for part in chain.links.iter().flat_map(|link| &link.parts) {
+        for (n, part) in chain.links.iter().flat_map(|link| &link.parts).enumerate() {
             if budget.is_spent(self.clock.now()) {
                 return self.continue_later(&run.value).await;
             }
             match &part.holds {
+                Holds::Configs | Holds::Rows { .. } if !rows_only => {
+                    if n >= at.restore.checked {
+                        chain.part(part).await?;
+                        at.restore.checked = n + 1;
+                        let write = ledger::put(key.clone(), &at.restore, Precondition::None);
+                        self.ledger.transact(vec![write, at.lease(self.clock.now())]).await?;
+                    }
+                }
                 Holds::Configs => {}
                 Holds::Rows { entity } => {
-                    let Some(entity) = loaded.system.entity(entity).filter(|_| rows_only) else { continue };
+                    let Some(entity) = loaded.system.entity(entity) else { continue };
                     let (source, stream) = (SourceId::new(entity.source.as_str()), entity.stream.clone());
                     let nth = tables.entry((source.clone(), stream.clone())).or_default();
                     let first = std::mem::replace(nth, *nth + 1);
