@@ -88,6 +88,13 @@ pub enum Command {
     Check,
     /// Print every row of the active version, one JSON object a line, in one order
     Export(ExportArgs),
+    /// Make, list, check and restore backups
+    Backup {
+        #[command(subcommand)]
+        command: BackupCommand,
+    },
+    /// Make the export of another installation a version of this one
+    Import(ImportArgs),
     /// Print the JSON Schema of teal.yaml, for editors
     Schema,
     /// See Teal at work on made-up data
@@ -241,6 +248,51 @@ pub struct ExportArgs {
     pub out: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Make one now: what is new since the last, or everything where that can't be told
+    Now {
+        /// Everything in any case
+        #[arg(long)]
+        full: bool,
+    },
+    /// Backups, newest first
+    List,
+    /// Check every part of a backup, and of those that it stands on
+    Verify {
+        /// The newest one if not given
+        id: Option<String>,
+    },
+    /// Build a version from a backup, then switch to it
+    Restore(RestoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The newest one if not given
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// What `teal export --out FILE` wrote
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Switch even where the guard says no
+    #[arg(long, conflicts_with = "no_switch")]
+    pub force: bool,
+    /// Leave the new version ready; `teal switch` makes it active
+    #[arg(long)]
+    pub no_switch: bool,
+}
+
 fn version(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix('v').unwrap_or(text);
     digits.parse().map_err(|_| "a version is a number, such as 3 or v3".to_owned())
@@ -281,6 +333,8 @@ mod tests {
             "teal rebuild --force",
             "teal versions --examples 3",
             "teal runs show",
+            "teal backup restore --force --no-switch",
+            "teal import",
             "teal dance",
         ] {
             assert!(parse(line).is_err(), "{line}");

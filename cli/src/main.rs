@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command, LogFormat};
 use crate::client::Refusal;
-use crate::commands::{Context, check, deploy, dev, export, look, moves, rebuild, rejects, sync};
+use crate::commands::{Context, backup, check, deploy, dev, export, look, moves, rebuild, rejects, sync};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
@@ -46,6 +46,8 @@ async fn main() -> ExitCode {
         Command::Status => look::status(&cx).await,
         Command::Check => check::run(&cx).await,
         Command::Export(args) => export::run(&cx, args).await,
+        Command::Backup { command } => backup::run(&cx, command).await,
+        Command::Import(args) => backup::import(&cx, args).await,
         Command::Schema => schema(&cx),
     };
     result.map_or_else(|error| fail(&cx, &error), ExitCode::from)

@@ -172,6 +172,7 @@ pub fn signals() -> anyhow::Result<Stop> {
 /// How the data directory is opened. Tests that kill Teal watch it through `TEAL_PROBE` and `TEAL_PROBE_DIE`.
 pub fn options(place: &Place) -> anyhow::Result<LocalOptions> {
     let mut options = LocalOptions::new(&place.data);
+    options.base = place.file.parent().unwrap_or(Path::new("")).to_owned();
     let file = std::env::var_os("TEAL_PROBE").map(PathBuf::from);
     let die =
         std::env::var("TEAL_PROBE_DIE").ok().map(|at| at.parse()).transpose().context("TEAL_PROBE_DIE is wrong")?;

@@ -219,10 +219,80 @@ async fn while_dev_runs_commands_are_answered_by_it() {
     assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
     let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
+    let get = |address: &str, token: &str| {
+        let url = format!("{}{address}", hello["api"].as_str().unwrap());
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(token.trim());
+        async move { request.send().await.unwrap() }
+    };
+    let token = std::fs::read_to_string(trial.dir.path().join(".teal/token")).unwrap();
+    let metrics = get("/metrics", &token).await;
+    assert!(metrics.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        "teal_run_outcome_total{source=\"blue\",mode=\"full\",outcome=\"complete\"} 1",
+        "teal_rows_total{entity=\"boards\",fate=\"new\"} 5",
+        "teal_active_version 1",
+        "teal_dlq_depth{queue=\"transform\"} 0",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line}:\n{metrics}");
+    }
+    assert_eq!(get("/metrics", "nobody's").await.status(), 401);
+    assert_eq!(trial.run(&["backup", "now"]).code, Some(0), "a host that runs makes backups, too");
+    assert!(trial.run(&["backup", "list"]).out.contains("-full"));
     assert_eq!(trial.run(&["rollback", "v0", "--json"]).json()["to"], 0);
     assert_eq!(trial.run(&["export"]).out, "");
     let second = trial.run(&["dev", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.code, Some(5), "{second:?}");
     dev.kill().unwrap();
     dev.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_in_a_second_place_makes_the_system_again_and_a_damaged_one_does_not() {
+    let (trial, _blue) = Trial::with_source().await;
+    let backups = tempfile::tempdir().unwrap();
+    let yaml = format!("{YAML}backups: {{ full: rate(1 day), keep: 7d, second: '{}' }}\n", backups.path().display());
+    trial.write("teal.yaml", &yaml);
+    assert_eq!(trial.run(&["backup", "now"]).code, Some(1), "there is no data yet");
+    assert_eq!(trial.run(&["sync", "--full"]).code, Some(0));
+    let ran = trial.run(&["backup", "now"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(trial.run(&["backup", "list"]).out.contains("here, second"));
+    assert!(trial.run(&["backup", "verify"]).out.starts_with("whole: "));
+    let export = trial.run(&["export"]).out;
+
+    let other = Trial::new(&yaml);
+    let ran = other.run(&["backup", "restore", "--json"]);
+    assert_eq!((ran.code, &ran.json()["outcome"]), (Some(0), &json!("complete")), "{ran:?}");
+    assert_eq!(other.run(&["export"]).out, export);
+
+    let part = std::fs::read_dir(backups.path().join("blobs/backup/part")).unwrap().next().unwrap().unwrap().path();
+    for file in std::fs::read_dir(part).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let third = Trial::new(&yaml);
+    let ran = third.run(&["backup", "restore"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.err.contains("was changed"), "{ran:?}");
+    assert_eq!(third.run(&["export"]).out, "");
+    assert_eq!(third.run(&["backup", "verify"]).code, Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_imported_by_another_installation() {
+    let (trial, _blue) = Trial::with_source().await;
+    assert_eq!(trial.run(&["sync", "--full"]).code, Some(0));
+    let file = trial.dir.path().join("rows.jsonl").display().to_string();
+    assert_eq!(trial.run(&["export", "--out", &file]).code, Some(0));
+    let other = Trial::new(YAML);
+    let ran = other.run(&["import", &file]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(other.run(&["export"]).out, trial.run(&["export"]).out);
+    trial.write("rows.jsonl", "{\"entity\":\"boards\",\"key\":\"7\",\"row\":{\"id\":8,\"name\":\"x\"}}\n");
+    let ran = other.run(&["import", &file]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.err.contains("its key is '7'"), "{ran:?}");
 }

@@ -31,12 +31,13 @@ const CRATES: [(&str, &[&str]); 5] = [
 ];
 
 /// Which folder of `shared/src` may use which others.
-const MODULES: [(&str, &[&str]); 5] = [
+const MODULES: [(&str, &[&str]); 6] = [
     ("domain", &["domain"]),
     ("config", &["config", "domain"]),
     ("ports", &["ports", "domain"]),
-    ("pipeline", &["pipeline", "ports", "config", "domain"]),
-    ("trigger", &["trigger", "pipeline", "ports", "config", "domain"]),
+    ("metrics", &["metrics", "domain"]),
+    ("pipeline", &["pipeline", "ports", "config", "metrics", "domain"]),
+    ("trigger", &["trigger", "pipeline", "ports", "config", "metrics", "domain"]),
 ];
 
 fn shared() -> PathBuf {

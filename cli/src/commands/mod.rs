@@ -1,5 +1,6 @@
 //! One file a command. Each is written once, against [`crate::client::Client`].
 
+pub mod backup;
 pub mod check;
 pub mod deploy;
 pub mod dev;

@@ -104,7 +104,7 @@ impl World {
 
     pub async fn sync(&self, mode: Mode) -> anyhow::Result<Ended> {
         let source = SourceId::new(SOURCE);
-        let asked = Asked { source, mode, cause: WHO.to_owned(), switch: true, force: false };
+        let asked = Asked { source, mode, cause: WHO.to_owned(), switch: true, force: false, trace: None };
         match self.local.poll.start(asked).await? {
             Started::Run(run) => self.work(run).await,
             other => bail!("the sync did not start: {other:?}"),

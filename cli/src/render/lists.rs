@@ -64,6 +64,22 @@ pub fn rejects(rejects: &Json) -> String {
     lines.join("\n")
 }
 
+pub fn backups(backups: &Json) -> String {
+    let mut lines = Vec::new();
+    for backup in items(&backups["backups"]) {
+        let (id, places) = (text(&backup["id"]), items(&backup["places"]));
+        let places: Vec<&str> = places.iter().map(text).collect();
+        lines.push(match backup["damaged"].as_str() {
+            Some(why) => format!("{id}  damaged: {why}"),
+            None => {
+                let (parts, bytes) = (number(count(&backup["parts"])), number(count(&backup["bytes"])));
+                format!("{id}  {}  {parts} parts, {bytes} bytes  {}", version(&backup["version"]), places.join(", "))
+            }
+        });
+    }
+    if lines.is_empty() { "no backups; `teal backup now` makes one".to_owned() } else { lines.join("\n") }
+}
+
 pub fn reject(reject: &Json) -> String {
     let mut lines = vec![rejects(&serde_json::json!({ "rejects": [reject] }))];
     let mut tell = |name: &str, value: &str| lines.push(format!("{name:<8}{value}"));

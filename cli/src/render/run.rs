@@ -8,7 +8,7 @@ use super::{count, entries, items, number, text, time, version};
 pub fn name(run: &Json) -> String {
     let sources: Vec<&str> = items(&run["sources"]).iter().map(text).collect();
     let mode = text(&run["mode"]);
-    if mode == "rebuild" { mode.to_owned() } else { format!("{} {mode}", sources.join(", ")) }
+    if matches!(mode, "rebuild" | "restore") { mode.to_owned() } else { format!("{} {mode}", sources.join(", ")) }
 }
 
 /// Counts of rows, over all entities or of one.

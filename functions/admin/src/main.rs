@@ -24,6 +24,8 @@ async fn main() -> Result<(), Error> {
     let secrets = function.secrets();
     let systems = function.systems(ledger.clone(), blobs.clone(), secrets.clone(), ManifestConnectors);
     let switch = function.switch(ledger.clone(), entities.clone(), blobs.clone(), queue.clone(), systems.clone());
+    let shelf = function.shelf(blobs.clone(), systems.clone());
+    let backups = function.backups(ledger.clone(), entities.clone(), blobs.clone(), shelf.clone());
     let poll = Arc::new(Poll {
         ledger: ledger.clone(),
         entities: entities.clone(),
@@ -33,6 +35,8 @@ async fn main() -> Result<(), Error> {
         systems: systems.clone(),
         clock: function.clock(),
         entropy: function.entropy(),
+        shelf,
+        meter: function.meter.clone(),
     });
     let admin = Arc::new(Admin {
         ledger: ledger.clone(),
@@ -45,8 +49,17 @@ async fn main() -> Result<(), Error> {
         clock: function.clock(),
     });
     let depths = SqsDepths::new(function.clients.clone(), function.settings.queues(&QueueName::ALL)?);
-    let console =
-        Console { admin, poll, switch, ledger, blobs, queue, clock: function.clock(), depths: Some(Arc::new(depths)) };
+    let console = Console {
+        admin,
+        poll,
+        switch,
+        backups,
+        ledger,
+        blobs,
+        queue,
+        clock: function.clock(),
+        depths: Some(Arc::new(depths)),
+    };
     let api = Arc::new(WithSchedules { api: Arc::new(console), systems, schedules: function.schedules()? });
     let http = Http {
         hooks: None,
@@ -54,9 +67,11 @@ async fn main() -> Result<(), Error> {
         admin: Some(api.clone()),
         callers: Arc::new(SecretTokens(secrets)),
         open: false,
+        meter: function.meter.clone(),
+        metrics: None,
     };
     let (api, http, caller) = (&api, &http, &Caller::new("invoke", [Role::Admin]));
-    host::run(|event, _| async move {
+    host::run(&function.meter, |event, _| async move {
         match AdminEvent::read(event)? {
             AdminEvent::Request(request) => Ok(json!(http.handle(*request).await)),
             AdminEvent::Ask(ask) => host::invoked(&ask.put(api.as_ref(), caller).await),

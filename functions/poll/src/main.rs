@@ -17,8 +17,10 @@ async fn main() -> Result<(), Error> {
     let (ledger, blobs) = (function.ledger()?, function.blobs()?);
     let queue = function.queue(&QueueName::ALL)?;
     let rests = function.rests(QueueName::Poll)?;
+    let systems = function.systems(ledger.clone(), blobs.clone(), function.secrets(), ManifestConnectors);
     let poll = Arc::new(Poll {
-        systems: function.systems(ledger.clone(), blobs.clone(), function.secrets(), ManifestConnectors),
+        shelf: function.shelf(blobs.clone(), systems.clone()),
+        systems,
         ledger,
         entities: function.entities()?,
         blobs,
@@ -26,9 +28,10 @@ async fn main() -> Result<(), Error> {
         upstream: Arc::new(HttpUpstream::new()?),
         clock: function.clock(),
         entropy: function.entropy(),
+        meter: function.meter.clone(),
     });
     let (poll, queue, rests) = (&poll, &queue, &rests);
-    host::run(|event, call| async move {
+    host::run(&function.meter, |event, call| async move {
         match PollEvent::read(event)? {
             PollEvent::Batch(batch) => {
                 let budget = call.budget();

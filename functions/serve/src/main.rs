@@ -12,5 +12,17 @@ async fn main() -> Result<(), Error> {
     let function = Function::start().await;
     let serve = Serve { entities: function.entities()?, ledger: function.ledger()?, clock: function.clock() };
     let callers = Arc::new(SecretTokens(function.secrets()));
-    host::http(Http { hooks: None, serve: Some(Arc::new(serve)), admin: None, callers, open: false }).await
+    host::http(
+        &function.meter,
+        Http {
+            hooks: None,
+            serve: Some(Arc::new(serve)),
+            admin: None,
+            callers,
+            open: false,
+            meter: function.meter.clone(),
+            metrics: None,
+        },
+    )
+    .await
 }

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let systems = function.systems(ledger.clone(), blobs.clone(), Arc::new(EmptySecrets), ManifestConnectors);
     let switch = function.switch(ledger, function.entities()?, blobs, function.queue(&QueueName::ALL)?, systems);
     let (switch, rests) = (&switch, &rests);
-    host::run(|event, call| async move {
+    host::run(&function.meter, |event, call| async move {
         let budget = call.budget();
         Ok(rests.after(events::batch(event)?, |batch| queues::switch(switch.clone(), batch, &budget)).await)
     })

@@ -21,9 +21,10 @@ async fn main() -> Result<(), Error> {
         blobs,
         queue: function.queue(&QueueName::ALL)?,
         clock: function.clock(),
+        meter: function.meter.clone(),
     });
     let (transform, rests) = (&transform, &rests);
-    host::run(|event, _| async move {
+    host::run(&function.meter, |event, _| async move {
         Ok(rests.after(events::batch(event)?, |batch| queues::transform(transform.clone(), batch)).await)
     })
     .await

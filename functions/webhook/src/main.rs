@@ -22,7 +22,20 @@ async fn main() -> Result<(), Error> {
         secrets: function.secrets(),
         clock: function.clock(),
         entropy: function.entropy(),
+        meter: function.meter.clone(),
     };
     let hooks = Arc::new(CurrentHooks { webhook, systems });
-    host::http(Http { hooks: Some(hooks), serve: None, admin: None, callers: Arc::new(Nobody), open: false }).await
+    host::http(
+        &function.meter,
+        Http {
+            hooks: Some(hooks),
+            serve: None,
+            admin: None,
+            callers: Arc::new(Nobody),
+            open: false,
+            meter: function.meter.clone(),
+            metrics: None,
+        },
+    )
+    .await
 }

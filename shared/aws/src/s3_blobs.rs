@@ -13,7 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use teal::ports::blobs::{Put, check_key};
 use teal::ports::fault::FaultKind;
-use teal::ports::{BlobAdmin, BlobError, BlobReader, BlobWriter, Fault};
+use teal::ports::{BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Elsewhere, Fault};
 
 use crate::AwsClients;
 use crate::fault::{fault, passes};
@@ -33,6 +33,23 @@ impl S3Blobs {
 
     fn object(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
+    }
+}
+
+/// Other buckets, by name.
+pub struct Buckets(Arc<AwsClients>);
+
+impl Buckets {
+    #[must_use]
+    pub fn new(clients: Arc<AwsClients>) -> Self {
+        Self(clients)
+    }
+}
+
+#[async_trait]
+impl Elsewhere for Buckets {
+    async fn open(&self, name: &str) -> Result<Arc<dyn BlobStore>, Fault> {
+        Ok(Arc::new(S3Blobs::new(self.0.clone(), name)))
     }
 }
 

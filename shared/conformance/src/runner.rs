@@ -99,6 +99,7 @@ impl Runner {
             upstream: ports.upstream,
             clock: ports.clock,
             entropy: ports.entropy,
+            elsewhere: ports.elsewhere,
         };
         Self {
             stages: Stages::new(ports, systems),
@@ -115,7 +116,7 @@ impl Runner {
 
     /// What a schedule does.
     pub async fn ask_for_sync(&self, source: &str, mode: Mode) {
-        let message = Message::Sync { source: SourceId::new(source), mode, cause: "schedule".into() };
+        let message = Message::Sync { source: SourceId::new(source), mode, cause: "schedule".into(), trace: None };
         for sent in self.world.queue.send(vec![Outgoing::now(message)]).await {
             sent.expect("the world's own queue takes everything");
         }

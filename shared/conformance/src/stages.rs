@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use teal::metrics;
 use teal::pipeline::Systems;
 use teal::pipeline::admin::Admin;
+use teal::pipeline::backup::{Backups, Shelf};
 use teal::pipeline::poll::Poll;
 use teal::pipeline::serve::Serve;
 use teal::pipeline::switch::Switch;
@@ -11,8 +13,8 @@ use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
 use teal::pipeline::webhook::Webhook;
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobWriter, Clock, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger, LedgerReader,
-    QueueSender, Secrets, Upstream,
+    BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger,
+    LedgerReader, QueueSender, Secrets, Upstream,
 };
 
 pub struct Stages {
@@ -22,6 +24,7 @@ pub struct Stages {
     pub switch: Arc<Switch>,
     pub admin: Arc<Admin>,
     pub upkeep: Arc<Upkeep>,
+    pub backups: Arc<Backups>,
     pub serve: Arc<Serve>,
     pub webhook: Webhook,
 }
@@ -38,6 +41,7 @@ pub struct Ports<L, E, B> {
     pub upstream: Arc<dyn Upstream>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub elsewhere: Arc<dyn Elsewhere>,
 }
 
 impl Stages {
@@ -47,8 +51,10 @@ impl Stages {
         E: EntityAdmin + EntityWriter + EntityReader + 'static,
         B: BlobReader + BlobWriter + BlobAdmin + 'static,
     {
-        let Ports { ledger, served, entities, blobs, queue, secrets, upstream, clock, entropy } = ports;
+        let Ports { ledger, served, entities, blobs, queue, secrets, upstream, clock, entropy, elsewhere } = ports;
         let systems = Arc::new(systems);
+        let meter = metrics::none();
+        let shelf = Arc::new(Shelf { here: blobs.clone(), elsewhere, systems: systems.clone(), clock: clock.clone() });
         let switch = Arc::new(Switch {
             ledger: ledger.clone(),
             admin: entities.clone(),
@@ -58,8 +64,19 @@ impl Stages {
             queue: queue.clone(),
             systems: systems.clone(),
             clock: clock.clone(),
+            meter: meter.clone(),
         });
         Self {
+            backups: Arc::new(Backups {
+                ledger: ledger.clone(),
+                reader: entities.clone(),
+                blobs: blobs.clone(),
+                shelf: shelf.clone(),
+                systems: systems.clone(),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                meter: meter.clone(),
+            }),
             poll: Arc::new(Poll {
                 ledger: ledger.clone(),
                 entities: entities.clone(),
@@ -69,6 +86,8 @@ impl Stages {
                 systems: systems.clone(),
                 clock: clock.clone(),
                 entropy: entropy.clone(),
+                shelf,
+                meter: meter.clone(),
             }),
             transform: Arc::new(Transform {
                 ledger: ledger.clone(),
@@ -77,6 +96,7 @@ impl Stages {
                 queue: queue.clone(),
                 systems: systems.clone(),
                 clock: clock.clone(),
+                meter: meter.clone(),
             }),
             admin: Arc::new(Admin {
                 ledger: ledger.clone(),
@@ -99,7 +119,7 @@ impl Stages {
                 clock: clock.clone(),
             }),
             serve: Arc::new(Serve { entities, ledger: served, clock: clock.clone() }),
-            webhook: Webhook { blobs, queue, secrets, clock, entropy },
+            webhook: Webhook { blobs, queue, secrets, clock, entropy, meter },
             systems,
             switch,
         }

@@ -12,6 +12,7 @@ use teal::pipeline::Systems;
 use teal::pipeline::admin::Admin;
 use teal::pipeline::admin::console::Console;
 use teal::pipeline::api::AdminApi;
+use teal::pipeline::backup::{Backups, Shelf};
 use teal::pipeline::caller::{Caller, Role};
 use teal::pipeline::ledger::{AUDIT, Audit, read_all};
 use teal::pipeline::poll::{Budget, Poll};
@@ -19,6 +20,7 @@ use teal::pipeline::switch::Switch;
 use teal::pipeline::transform::Transform;
 use teal::ports::upstream::Response;
 use teal_conformance::MemoryWorld;
+use teal_conformance::watch::Second;
 use teal_connect::ManifestConnectors;
 
 const YAML: &str = r#"
@@ -73,6 +75,23 @@ impl Bench {
             world.secrets.clone(),
             Arc::new(ManifestConnectors),
         ));
+        let meter = teal::metrics::none();
+        let shelf = Arc::new(Shelf {
+            here: world.blobs.clone(),
+            elsewhere: Arc::new(Second(world.second.clone())),
+            systems: systems.clone(),
+            clock: world.clock.clone(),
+        });
+        let backups = Arc::new(Backups {
+            ledger: world.ledger.clone(),
+            reader: world.entities.clone(),
+            blobs: world.blobs.clone(),
+            shelf: shelf.clone(),
+            systems: systems.clone(),
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+            meter: meter.clone(),
+        });
         let switch = Arc::new(Switch {
             ledger: world.ledger.clone(),
             admin: world.entities.clone(),
@@ -82,6 +101,7 @@ impl Bench {
             queue: world.queue.clone(),
             systems: systems.clone(),
             clock: world.clock.clone(),
+            meter: meter.clone(),
         });
         let poll = Arc::new(Poll {
             ledger: world.ledger.clone(),
@@ -92,6 +112,8 @@ impl Bench {
             systems: systems.clone(),
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
+            shelf,
+            meter: meter.clone(),
         });
         let admin = Arc::new(Admin {
             ledger: world.ledger.clone(),
@@ -110,11 +132,13 @@ impl Bench {
             queue: world.queue.clone(),
             systems,
             clock: world.clock.clone(),
+            meter,
         };
         let console = Console {
             admin,
             poll,
             switch,
+            backups,
             ledger: world.ledger.clone(),
             blobs: world.blobs.clone(),
             queue: world.queue.clone(),

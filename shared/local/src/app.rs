@@ -23,8 +23,10 @@ use futures::FutureExt;
 use teal::config::schedule::Schedule;
 use teal::config::{Bundle, System};
 use teal::domain::{Message, Millis, Mode, QueueName, Secret, SourceId};
+use teal::metrics::{Meter, Prometheus};
 use teal::pipeline::admin::{Admin, Deployed};
 use teal::pipeline::api::AdminApi;
+use teal::pipeline::backup::{Backups, Shelf};
 use teal::pipeline::caller::{Caller, Role};
 use teal::pipeline::poll::{Budget, Poll};
 use teal::pipeline::serve::Serve;
@@ -35,8 +37,8 @@ use teal::pipeline::webhook::Webhook;
 use teal::pipeline::{StageError, Systems};
 use teal::ports::queue::{Outgoing, send_all};
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy, Fault,
-    Ledger, LedgerReader, QueueSender, Secrets, Upstream,
+    BlobAdmin, BlobReader, BlobStore, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy,
+    Fault, Ledger, LedgerReader, QueueSender, Secrets, Upstream,
 };
 use teal::trigger::callers::StaticTokens;
 use teal::trigger::http::{CurrentHooks, Http};
@@ -44,7 +46,7 @@ use teal::trigger::queues;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::blobs::LocalBlobs;
+use crate::blobs::{Folders, LocalBlobs};
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::host::queues::{WorkerSettings, Workers};
@@ -52,6 +54,7 @@ use crate::host::scheduler::{Entry, Scheduler};
 use crate::host::stop::Stop;
 use crate::inbox::{Inbox, InboxOptions, Queue};
 use crate::lock::{DataLock, LockError};
+use crate::metrics::LocalMetrics;
 use crate::probe::{ProbeOptions, Probes};
 use crate::secrets::LocalSecrets;
 use crate::store::{StoreOptions, TealDb};
@@ -68,6 +71,8 @@ const MAX_RECEIVE: u32 = 20;
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     pub dir: PathBuf,
+    /// What relative names in `teal.yaml` are relative to.
+    pub base: PathBuf,
     pub store: StoreOptions,
     pub inbox: InboxOptions,
     /// Batches of pages and changes that are applied at the same time.
@@ -79,8 +84,10 @@ pub struct LocalOptions {
 impl LocalOptions {
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let dir: PathBuf = dir.into();
         Self {
-            dir: dir.into(),
+            base: dir.parent().unwrap_or(&dir).to_owned(),
+            dir,
             store: StoreOptions::default(),
             inbox: InboxOptions { max_receive: MAX_RECEIVE, ..InboxOptions::default() },
             transformers: 4,
@@ -117,9 +124,11 @@ pub struct Local {
     pub switch: Arc<Switch>,
     pub admin: Arc<Admin>,
     pub upkeep: Arc<Upkeep>,
+    pub backups: Arc<Backups>,
     serve: Arc<Serve>,
     hooks: Arc<CurrentHooks>,
     entropy: Arc<dyn Entropy>,
+    collected: Arc<Prometheus>,
     token: Secret,
     probes: Probes,
     options: LocalOptions,
@@ -146,9 +155,28 @@ impl Local {
         let reader: Arc<dyn EntityReader> = store;
         let blob_reader: Arc<dyn BlobReader> = blobs.clone();
         let blob_writer: Arc<dyn BlobWriter> = blobs.clone();
-        let blob_admin: Arc<dyn BlobAdmin> = blobs;
+        let blob_admin: Arc<dyn BlobAdmin> = blobs.clone();
         let systems = Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
         let at = |stage| probes.stage(stage);
+        let collected = Arc::new(Prometheus::default());
+        let meter: Arc<dyn Meter> = collected.clone();
+        let shelf = Arc::new(Shelf {
+            here: blob_reader.clone(),
+            elsewhere: Arc::new(Folders::new(options.base.clone())),
+            systems: systems.clone(),
+            clock: clock.clone(),
+        });
+        let blob_store: Arc<dyn BlobStore> = blobs;
+        let backups = Arc::new(Backups {
+            ledger: at("backup").ledger(&ledger),
+            reader: reader.clone(),
+            blobs: blob_store,
+            shelf: shelf.clone(),
+            systems: systems.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            meter: meter.clone(),
+        });
         let switch = Arc::new(Switch {
             ledger: at("switch").ledger(&ledger),
             admin: at("switch").entities(&entity_admin),
@@ -158,6 +186,7 @@ impl Local {
             queue: at("switch").queue(&sender),
             systems: systems.clone(),
             clock: clock.clone(),
+            meter: meter.clone(),
         });
         let webhook = Webhook {
             blobs: at("webhook").blobs(&blob_writer),
@@ -165,6 +194,7 @@ impl Local {
             secrets,
             clock: clock.clone(),
             entropy: entropy.clone(),
+            meter: meter.clone(),
         };
         let token = token(&options.dir.join("token"), entropy.as_ref())?;
         Ok(Self {
@@ -177,6 +207,8 @@ impl Local {
                 systems: systems.clone(),
                 clock: clock.clone(),
                 entropy: entropy.clone(),
+                shelf,
+                meter: meter.clone(),
             }),
             transform: Arc::new(Transform {
                 ledger: at("transform").ledger(&ledger),
@@ -185,6 +217,7 @@ impl Local {
                 queue: at("transform").queue(&sender),
                 systems: systems.clone(),
                 clock: clock.clone(),
+                meter,
             }),
             admin: Arc::new(Admin {
                 ledger: at("admin").ledger(&ledger),
@@ -206,6 +239,7 @@ impl Local {
                 switch: switch.clone(),
                 clock: clock.clone(),
             }),
+            backups,
             serve: Arc::new(Serve { entities: reader.clone(), ledger: ledger_reader, clock: clock.clone() }),
             hooks: Arc::new(CurrentHooks { webhook, systems: systems.clone() }),
             ledger,
@@ -215,6 +249,7 @@ impl Local {
             systems,
             switch,
             entropy,
+            collected,
             token,
             probes,
             options,
@@ -308,6 +343,15 @@ impl Local {
             admin,
             callers: Arc::new(StaticTokens::new([(self.token.clone(), owner)])),
             open,
+            meter: self.collected.clone(),
+            metrics: Some(Arc::new(LocalMetrics {
+                collected: self.collected.clone(),
+                ledger: self.ledger.clone(),
+                systems: self.systems.clone(),
+                backups: self.backups.clone(),
+                queue: self.queue.clone(),
+                clock: self.clock.clone(),
+            })),
         }
     }
 
@@ -322,16 +366,19 @@ impl Local {
     }
 
     fn upkeep_entry(&self, spent: &Arc<AtomicBool>) -> Entry {
-        let (upkeep, budget) = (self.upkeep.clone(), Arc::new(self.budgets(spent)));
+        let (upkeep, backups, budget) = (self.upkeep.clone(), self.backups.clone(), Arc::new(self.budgets(spent)));
         Entry {
             name: "upkeep".into(),
             since: None,
             next: Box::new(|after| Some(after.plus(UPKEEP))),
             action: Box::new(move |_| {
-                let (upkeep, budget) = (upkeep.clone(), budget.clone());
+                let (upkeep, backups, budget) = (upkeep.clone(), backups.clone(), budget.clone());
                 async move {
                     if let Err(error) = upkeep.round(false, &budget()).await {
                         tracing::warn!(%error, "upkeep could not finish its round");
+                    }
+                    if let Err(error) = backups.round(&budget()).await {
+                        tracing::warn!(%error, "a backup could not go on");
                     }
                 }
                 .boxed()
@@ -358,7 +405,7 @@ impl Local {
             since: None,
             next: Box::new(move |after: Millis| schedule.next_after(after)),
             action: Box::new(move |_| {
-                let message = Message::Sync { source: source.clone(), mode, cause: "schedule".into() };
+                let message = Message::Sync { source: source.clone(), mode, cause: "schedule".into(), trace: None };
                 let queue = queue.clone();
                 async move {
                     if let Err(error) = send_all(queue.as_ref(), vec![Outgoing::now(message)]).await {

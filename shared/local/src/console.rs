@@ -18,6 +18,7 @@ impl Local {
             admin: self.admin.clone(),
             poll: self.poll.clone(),
             switch: self.switch.clone(),
+            backups: self.backups.clone(),
             ledger: self.ledger.clone(),
             blobs: self.upkeep.blobs.clone(),
             queue: self.queue.clone(),

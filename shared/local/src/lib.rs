@@ -10,6 +10,7 @@ pub mod console;
 pub mod host;
 pub mod inbox;
 pub mod lock;
+mod metrics;
 pub mod probe;
 pub mod secrets;
 pub mod sqlite;

@@ -98,6 +98,11 @@ pub static SYSTEM: Section = Section {
         key("entities", Kind::Named(&ENTITY), "What readers see, by name.").required(),
         key("versions", Kind::Section(&VERSIONS), "How many versions are kept."),
         key("guard", Kind::Section(&GUARD), "When a new version is too different to become visible by itself."),
+        key(
+            "backups",
+            Kind::Section(&BACKUPS),
+            "When backups are made, and where they are kept. Without it, on demand only.",
+        ),
     ],
 };
 
@@ -260,6 +265,19 @@ pub static GUARD: Section = Section {
     ],
 };
 
+pub static BACKUPS: Section = Section {
+    name: "backups",
+    doc: "When backups are made, how long and where they are kept.",
+    keys: &[
+        key("full", Kind::Schedule, "Everything that a restore needs, each time."),
+        key("increment", Kind::Schedule, "What changed since the backup before; full where that can't be told."),
+        key("zone", Kind::Text, "IANA time zone of cron expressions.").default("UTC"),
+        key("keep", Kind::Duration, "How long backups are kept. The newest full one and what follows it always is.")
+            .default("30d"),
+        key("second", Kind::Text, "Where each is copied to: a folder; on AWS a bucket, also in another region."),
+    ],
+};
+
 /// Every section once, from the file's top down.
 pub static SECTIONS: &[&Section] = &[
     &SYSTEM,
@@ -275,4 +293,5 @@ pub static SECTIONS: &[&Section] = &[
     &FIELD,
     &VERSIONS,
     &GUARD,
+    &BACKUPS,
 ];

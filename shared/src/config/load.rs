@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::reader::{Cx, Object, Text, Value};
 use super::bundle::{Bundle, ROOT};
 use super::keys;
-use super::model::{Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
+use super::model::{Backups, Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
 use super::path::{Base, Path};
 use super::problem::{Problem, Problems};
 use super::yaml;
@@ -74,7 +74,8 @@ fn read(cx: &mut Cx<'_>, value: &Value<'_>, bundle: &Bundle) -> Option<System> {
     let streams = entities::streams(&entities);
     let entities = entities::read(cx, &entities, &names, &guard);
     let sources = sources::read(cx, &declared, &streams, bundle);
-    Some(System { hash: bundle.hash(), name: name?.text, sources, entities, versions: versions?, guard })
+    let backups = root.section(cx, "backups").map(|object| backups(cx, &object));
+    Some(System { hash: bundle.hash(), name: name?.text, sources, entities, versions: versions?, guard, backups })
 }
 
 fn versions(cx: &mut Cx<'_>, root: &Object<'_>) -> Option<Versions> {
@@ -88,6 +89,15 @@ fn versions(cx: &mut Cx<'_>, root: &Object<'_>) -> Option<Versions> {
     };
     let (keep, raw, grace) = (object.integer(cx, "keep"), object.integer(cx, "raw"), object.duration(cx, "grace"));
     Some(Versions { keep: keep?, raw: raw?, grace })
+}
+
+fn backups(cx: &mut Cx<'_>, object: &Object<'_>) -> Backups {
+    let (full, increment) = sources::schedules(cx, object, ["full", "increment"]);
+    let second = object.get("second").and_then(|_| object.text(cx, "second"));
+    if let Some(empty) = second.as_ref().filter(|second| second.text.trim().is_empty()) {
+        cx.problem(empty.at, &empty.path, "'second' is empty", "write a folder or a bucket, or leave the line out");
+    }
+    Backups { full, increment, keep: object.duration(cx, "keep"), second: second.map(|second| second.text) }
 }
 
 /// An empty mapping, through which a section's defaults are read where the section is missing.

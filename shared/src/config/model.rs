@@ -24,6 +24,8 @@ pub struct System {
     pub entities: Vec<Entity>,
     pub versions: Versions,
     pub guard: Guard,
+    /// `None`: backups are made on demand only.
+    pub backups: Option<Backups>,
 }
 
 #[derive(Debug)]
@@ -218,6 +220,15 @@ pub struct Versions {
     pub raw: u32,
     /// How long a version that is not kept any more stays readable for cursors that began in it.
     pub grace: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backups {
+    pub full: Option<Schedule>,
+    pub increment: Option<Schedule>,
+    pub keep: Duration,
+    /// Where each is copied to, as the host understands it.
+    pub second: Option<String>,
 }
 
 /// When a build is too different to become visible by itself.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{ConfigHash, RunId, SourceId, StreamName};
 use super::raw::RawKey;
 use super::run::Mode;
+use super::trace::TraceParent;
 
 /// The queue of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,13 +37,25 @@ impl QueueName {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Message {
     /// Start a run. A second one for a source that is already running waits for it and then starts.
-    Sync { source: SourceId, mode: Mode, cause: String },
+    Sync {
+        source: SourceId,
+        mode: Mode,
+        cause: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceParent>,
+    },
     /// Go on with a run's fetching: a continuation, a wake-up after a quota stop, a resumption.
     Continue { run: RunId },
     /// Apply the page in a slot.
     Page { run: RunId, source: SourceId, stream: StreamName, slot: u64 },
     /// Apply a webhook delivery.
-    Delivery { config: ConfigHash, source: SourceId, raw: RawKey },
+    Delivery {
+        config: ConfigHash,
+        source: SourceId,
+        raw: RawKey,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceParent>,
+    },
     /// Apply one raw object again, because an operator mended what had rejected it.
     Replay { config: ConfigHash, source: SourceId, raw: RawKey },
     /// Every page of the run is applied: verify, switch, end it.
@@ -56,6 +69,40 @@ impl Message {
             Self::Sync { .. } | Self::Continue { .. } => QueueName::Poll,
             Self::Page { .. } | Self::Delivery { .. } | Self::Replay { .. } => QueueName::Transform,
             Self::Settle { .. } => QueueName::Switch,
+        }
+    }
+
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Continue { run } | Self::Page { run, .. } | Self::Settle { run } => Some(run),
+            Self::Sync { .. } | Self::Delivery { .. } | Self::Replay { .. } => None,
+        }
+    }
+
+    #[must_use]
+    pub fn source(&self) -> Option<&SourceId> {
+        match self {
+            Self::Sync { source, .. }
+            | Self::Page { source, .. }
+            | Self::Delivery { source, .. }
+            | Self::Replay { source, .. } => Some(source),
+            Self::Continue { .. } | Self::Settle { .. } => None,
+        }
+    }
+
+    #[must_use]
+    pub fn stream(&self) -> Option<&StreamName> {
+        if let Self::Page { stream, .. } = self { Some(stream) } else { None }
+    }
+
+    /// The story that it is part of. That of a run is on the run.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceParent> {
+        match self {
+            Self::Sync { trace, .. } | Self::Delivery { trace, .. } => trace.as_ref(),
+            _ => None,
         }
     }
 
@@ -103,6 +150,8 @@ mod tests {
         let message =
             Message::Page { run: "r".into(), source: SourceId::new("blue"), stream: "talents".into(), slot: 7 };
         assert_eq!(Message::decode(&message.encode()).unwrap(), message);
+        let before = r#"{"v":1,"kind":"sync","source":{"name":"blue"},"mode":"full","cause":"schedule"}"#;
+        assert_eq!(Message::decode(before).unwrap().trace(), None, "messages of before traces are read");
         let error = Message::decode(r#"{"v":9,"kind":"page"}"#).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
         assert!(Message::decode(r#"{"v":1,"kind":"dance"}"#).is_err());

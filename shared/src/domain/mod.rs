@@ -12,6 +12,7 @@ pub mod run;
 pub mod schema;
 pub mod secret;
 pub mod time;
+pub mod trace;
 pub mod version;
 
 pub use key::{Key, KeyPart};
@@ -26,4 +27,5 @@ pub use run::{Counts, Mode, Outcome, Run, RunState};
 pub use schema::{Field, FieldType, Schema};
 pub use secret::Secret;
 pub use time::Millis;
+pub use trace::TraceParent;
 pub use version::{Generation, GenerationId, Manifest, Pointer, Version, VersionState, newest_listed};

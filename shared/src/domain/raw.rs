@@ -83,6 +83,8 @@ pub enum RawFrom {
         /// Whether `stated` comes from the sender. If not, the delivery may only trigger a fetch.
         timed: bool,
     },
+    /// Rows of another installation, as lines of its export: there are no records of a source behind them.
+    Rows { stream: StreamName },
 }
 
 impl Raw {

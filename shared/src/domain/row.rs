@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::Key;
-use super::schema::Schema;
+use super::schema::{FieldType, Schema};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -74,7 +74,42 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The row that [`Row::to_json`] showed. What is wrong with it is said in words.
+    pub fn from_json(schema: &Schema, json: &serde_json::Value) -> Result<Self, String> {
+        let object = json.as_object().ok_or("a row is an object of its fields")?;
+        if let Some(unknown) = object.keys().find(|name| schema.position(name).is_none()) {
+            return Err(format!("there is no field '{unknown}'"));
+        }
+        let values = schema.fields.iter().map(|field| {
+            let value = object.get(&field.name).unwrap_or(&serde_json::Value::Null);
+            Value::from_json(field.kind, value)
+                .filter(|value| !(field.required && value.is_null()))
+                .ok_or_else(|| format!("field '{}' is {value}, which it can't be", field.name))
+        });
+        let values: Vec<Value> = values.collect::<Result<_, _>>()?;
+        let key = schema.key_of(&values).ok_or("its key is missing")?;
+        Ok(Self { key, values })
+    }
+}
+
 impl Value {
+    /// The value of this type that [`Value::to_json`] showed.
+    fn from_json(kind: FieldType, json: &serde_json::Value) -> Option<Self> {
+        use serde_json::Value as Json;
+        Some(match (kind, json) {
+            (_, Json::Null) => Self::Null,
+            (FieldType::Integer, Json::Number(number)) => Self::Int(number.as_i64()?),
+            (FieldType::Number, Json::Number(number)) => Self::Float(number.as_f64()?),
+            (FieldType::Boolean, Json::Bool(value)) => Self::Bool(*value),
+            (FieldType::String | FieldType::Date | FieldType::Timestamp, Json::String(text)) => {
+                Self::Text(text.clone())
+            }
+            (FieldType::Json, json) => Self::Json(json.clone()),
+            _ => return None,
+        })
+    }
+
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match self {

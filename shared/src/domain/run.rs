@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{ConfigHash, EntityName, Fence, RunId, SourceId};
 use super::time::Millis;
+use super::trace::TraceParent;
 use super::version::Version;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,15 +19,25 @@ pub enum Mode {
     Incremental,
     /// New generations from kept raw, without a request to the source.
     Rebuild,
+    /// New generations from a backup or an import, without a request to the source.
+    Restore,
+}
+
+impl Mode {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Rebuild => "rebuild",
+            Self::Restore => "restore",
+        }
+    }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-            Self::Rebuild => "rebuild",
-        })
+        f.write_str(self.as_str())
     }
 }
 
@@ -62,17 +73,22 @@ impl Outcome {
     pub fn is_success(self) -> bool {
         matches!(self, Self::Complete | Self::CompleteEmpty)
     }
-}
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Complete => "complete",
             Self::CompleteEmpty => "complete-empty",
             Self::PartialQuota => "partial-quota",
             Self::PartialError => "partial-error",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -95,6 +111,9 @@ pub struct Run {
     pub force: bool,
     /// Who or what asked for it: `schedule`, `cli`, `webhook <delivery>`.
     pub cause: String,
+    /// The story that it is part of: that of the webhook that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     pub started: Millis,
     pub ended: Option<Millis>,
     /// Pages that the run will have in all; known once fetching is over.
@@ -224,7 +243,9 @@ impl Counts {
 }
 
 impl RowCounts {
-    fn named(&self) -> [(&'static str, u64); 8] {
+    /// Each with its name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 8] {
         [
             ("mapped", self.mapped),
             ("new", self.new),

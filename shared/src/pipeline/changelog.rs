@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StageError;
 use super::ledger::{self, Stored};
 use crate::domain::{Millis, RawKey, SourceId};
-use crate::ports::{Ledger, LedgerReader, Precondition};
+use crate::ports::{Ledger, LedgerReader, Precondition, Write};
 
 /// How far a sender's clock may differ from ours, and how long an entry may wait to be applied. Replays start
 /// this long before the moment that they are about.
@@ -63,6 +63,28 @@ pub async fn append(ledger: &dyn Ledger, source: &SourceId, raw: &RawKey, now: M
         }
     }
     Err(StageError::Busy(format!("the change log of '{source}' is written by too many at once")))
+}
+
+/// The writes that add these, whether they are in the log or not, unless somebody else adds something meanwhile.
+pub async fn appended(
+    ledger: &dyn LedgerReader,
+    source: &SourceId,
+    raws: &[RawKey],
+    now: Millis,
+) -> Result<Vec<Write>, StageError> {
+    let head: Option<Stored<Head>> = ledger::read(ledger, &ledger::log_head_key(source)).await?;
+    let mut next = head.as_ref().map_or(0, |h| h.value.next);
+    let mut writes = Vec::with_capacity(raws.len() * 2 + 1);
+    for raw in raws {
+        let entry = LogEntry { raw: raw.clone(), at: now };
+        writes.push(ledger::put(ledger::log_key(source, next), &entry, Precondition::Absent));
+        next += 1;
+    }
+    for raw in raws.iter().collect::<std::collections::BTreeSet<_>>() {
+        writes.push(ledger::put(ledger::seen_key(source, raw), &Seen { at: now }, Precondition::None));
+    }
+    writes.push(ledger::put(ledger::log_head_key(source), &Head { next }, ledger::unchanged(head.as_ref())));
+    Ok(writes)
 }
 
 /// When a raw object was last entered; `None` when it is not in the log.

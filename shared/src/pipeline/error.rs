@@ -41,6 +41,12 @@ pub enum StageError {
     Impossible(String),
 }
 
+impl From<super::backup::Damaged> for StageError {
+    fn from(damaged: super::backup::Damaged) -> Self {
+        Self::Impossible(damaged.to_string())
+    }
+}
+
 impl StageError {
     /// What callers are told and logs are searched for.
     #[must_use]

@@ -26,6 +26,10 @@
 //! log#{source}        {n:012}                          LogEntry
 //! seen#{source}       {raw}                            when it was entered in the change log
 //! reject              {raw}#{entity}#{record:06}#{n}   Reject
+//! run#{run}           restore                          Restore: what a restoring run restores
+//! backup              progress                         the backup that is being made, and how far it is
+//!                     last                             the last one that was made
+//! backup#{id}         {n:06}                           a part of one that is being made or uploaded
 //! audit               {time}#{nonce}                   who did what
 //! ```
 
@@ -38,7 +42,7 @@ use serde_json::Value as Json;
 
 use crate::domain::{
     ConfigHash, Counts, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject, Run, RunId,
-    SourceId, StreamName, Version,
+    SourceId, StreamName, TraceParent, Version,
 };
 use crate::mutants::{self, Mutant};
 use crate::ports::fault::FaultKind;
@@ -168,6 +172,8 @@ pub struct Slot {
 pub struct NextSync {
     pub mode: Mode,
     pub cause: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// Which message started the last run of a source, so that it starts none when it is delivered again.
@@ -192,6 +198,7 @@ pub const GENERATION: &str = "generation";
 pub const RUN: &str = "run";
 pub const REJECT: &str = "reject";
 pub const AUDIT: &str = "audit";
+pub const BACKUP: &str = "backup";
 
 #[must_use]
 pub fn config_key() -> ItemKey {
@@ -261,6 +268,17 @@ pub fn counts_key(run: &RunId) -> ItemKey {
 #[must_use]
 pub fn settling_key(run: &RunId) -> ItemKey {
     ItemKey::new(run_part(run), "settling")
+}
+
+#[must_use]
+pub fn restore_key(run: &RunId) -> ItemKey {
+    ItemKey::new(run_part(run), "restore")
+}
+
+/// Where the parts of a backup are noted, until its manifest has them.
+#[must_use]
+pub fn backup_part(id: &str) -> String {
+    format!("backup#{id}")
 }
 
 fn source_part(source: &SourceId) -> String {
@@ -367,6 +385,18 @@ pub async fn generations(ledger: &dyn LedgerReader, ids: Vec<GenerationId>) -> R
 
 pub async fn run(ledger: &dyn LedgerReader, id: &RunId) -> Result<Option<Stored<Run>>, LedgerError> {
     read(ledger, &run_key(id)).await
+}
+
+/// Puts what only the run knows on the log lines of whoever works on it.
+pub fn note(run: &Run) {
+    let span = tracing::Span::current();
+    span.record("run", run.id.as_str());
+    if let Some(version) = run.builds {
+        span.record("version", tracing::field::display(version));
+    }
+    if let Some(trace) = &run.trace {
+        span.record("trace", trace.trace_id());
+    }
 }
 
 /// The last `limit` runs, newest first. Upkeep keeps their number small.

@@ -4,17 +4,19 @@
 //! ```text
 //! webhook ─┐                         ┌─► serve
 //!          ├─► transform ─► entities ┤
-//! poll ────┘        └─► switch ──────┘      admin, upkeep
+//! poll ────┘        └─► switch ──────┘      admin, upkeep, backup
 //! ```
 
 pub mod admin;
 pub mod api;
+pub mod backup;
 pub mod caller;
 pub mod changelog;
 pub mod disposition;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;
+pub mod gauges;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

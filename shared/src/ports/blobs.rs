@@ -3,6 +3,8 @@
 //! Always holds: an object that was put is durable before `put` returns, and never changes; readers see it
 //! at once. Keys are printable ASCII of at most 900 bytes with `/` between their parts, no part `.` or `..`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -43,6 +45,18 @@ pub trait BlobWriter: Send + Sync {
 pub trait BlobAdmin: Send + Sync {
     /// Deleting what is not there is no error.
     async fn delete(&self, key: &str) -> Result<(), BlobError>;
+}
+
+/// All roles together.
+pub trait BlobStore: BlobReader + BlobWriter + BlobAdmin {}
+
+impl<S: BlobReader + BlobWriter + BlobAdmin + ?Sized> BlobStore for S {}
+
+/// Opens stores beside the system's own, for second copies of backups.
+#[async_trait]
+pub trait Elsewhere: Send + Sync {
+    /// `name` is what `backups.second` in `teal.yaml` says: a folder, or a bucket. Asking again is cheap.
+    async fn open(&self, name: &str) -> Result<Arc<dyn BlobStore>, Fault>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

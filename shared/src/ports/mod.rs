@@ -16,7 +16,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod upstream;
 
-pub use blobs::{BlobAdmin, BlobError, BlobReader, BlobWriter};
+pub use blobs::{BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Elsewhere};
 pub use clock::Clock;
 pub use connector::{Connector, ConnectorError, Connectors};
 pub use entities::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};

@@ -85,7 +85,12 @@ impl PollEvent {
 impl Due {
     /// Queues the sync, so that a schedule gets the queue's patience, and one way leads into a run.
     pub async fn ask(self, queue: &dyn QueueSender) -> Result<(), Fault> {
-        let message = Message::Sync { source: SourceId::new(&self.source), mode: self.mode, cause: "schedule".into() };
+        let message = Message::Sync {
+            source: SourceId::new(&self.source),
+            mode: self.mode,
+            cause: "schedule".into(),
+            trace: None,
+        };
         send_all(queue, vec![Outgoing::now(message)]).await
     }
 }

@@ -6,6 +6,7 @@
 //! GET  /v1/{entity}           serve, for readers
 //! GET  /v1/{entity}/{key}     serve, for readers
 //! GET  /status                serve, for readers
+//! GET  /metrics               metrics for Prometheus, for readers
 //! *    /admin/…               admin, for admins
 //! ```
 //!
@@ -30,6 +31,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::callers::{Caller, Callers, Role};
 use crate::config::System;
+use crate::metrics::{self, Meter, Prometheus};
 use crate::pipeline::Systems;
 pub use crate::pipeline::api::AdminApi;
 use crate::pipeline::api::{ApiResponse, Code, Problem, Query};
@@ -83,6 +85,15 @@ pub struct Http {
     pub callers: Arc<dyn Callers>,
     /// For a demo: everybody may read. Nobody may administer without a token all the same.
     pub open: bool,
+    pub meter: Arc<dyn Meter>,
+    /// What `/metrics` shows. A Lambda function has none: its metrics go into its log.
+    pub metrics: Option<Arc<dyn Shown>>,
+}
+
+/// Metrics as text.
+#[async_trait]
+pub trait Shown: Send + Sync {
+    async fn text(&self) -> String;
 }
 
 /// A request with everything decoded.
@@ -96,14 +107,20 @@ struct Request {
 
 impl Http {
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let mut route = "other";
         let answer = match Request::read(event) {
-            Ok(request) => AssertUnwindSafe(self.answer(request)).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!("answering a request panicked");
-                Err(Problem::new(Code::Internal, "the log says more"))
-            }),
+            Ok(request) => {
+                route = request.route();
+                AssertUnwindSafe(self.answer(request)).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!("answering a request panicked");
+                    Err(Problem::new(Code::Internal, "the log says more"))
+                })
+            }
             Err(problem) => Err(problem),
         };
-        respond(answer.unwrap_or_else(ApiResponse::from))
+        let answer = answer.unwrap_or_else(ApiResponse::from);
+        self.meter.count(&metrics::ANSWERS, &[route, metrics::status_class(answer.status)], 1);
+        respond(answer)
     }
 
     async fn answer(&self, request: Request) -> Result<ApiResponse, Problem> {
@@ -119,6 +136,12 @@ impl Http {
             ["admin", ..] => self.admin(request, &path).await,
             _ => {
                 self.identify(&request, Role::Reader).await?;
+                if let ["metrics"] = parts[..] {
+                    request.must_be("GET")?;
+                    let text = self.metrics.as_ref().ok_or_else(no_route)?.text().await;
+                    let answer = ApiResponse { body: text.into_bytes().into(), ..ApiResponse::empty(200) };
+                    return Ok(answer.with("content-type", Prometheus::CONTENT_TYPE));
+                }
                 let serve = self.serve.as_ref().ok_or_else(no_route)?;
                 let known = request.headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
                 match parts[..] {
@@ -192,6 +215,19 @@ impl Request {
             headers: event.headers,
             body: body.into(),
         })
+    }
+
+    /// What is asked for, in one of a few words.
+    fn route(&self) -> &'static str {
+        match self.path.trim_start_matches('/').split('/').next() {
+            Some("hooks") => "hooks",
+            Some("health") => "health",
+            Some("status") => "status",
+            Some("metrics") => "metrics",
+            Some("admin") => "admin",
+            Some("v1") => "entities",
+            _ => "other",
+        }
     }
 
     fn must_be(&self, method: &'static str) -> Result<(), Problem> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 
-use super::sqs::run_batch;
-use crate::domain::{Message, RunId};
+use super::sqs::{Received, run_batch};
+use crate::domain::{Message, QueueName, RunId};
+use crate::metrics::{self, Meter};
 use crate::pipeline::StageError;
 use crate::pipeline::poll::{Asked, Budget, Poll, Started};
 use crate::pipeline::switch::Switch;
@@ -13,20 +14,18 @@ use crate::pipeline::transform::Transform;
 
 /// Handles a batch of the poll queue.
 pub async fn poll(stage: Arc<Poll>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
-    let stage = stage.as_ref();
-    run_batch(
-        event,
-        |message, received| async move { poll_message(stage, message, &received.message_id, budget).await },
-    )
-    .await
+    let (stage, n) = (stage.as_ref(), event.records.len());
+    let handle =
+        |message, received: Received| async move { poll_message(stage, message, &received.message_id, budget).await };
+    counted(stage.meter.as_ref(), QueueName::Poll, n, run_batch(event, handle).await)
 }
 
 /// Handles one message of the poll queue. `id` is the queue's own: the same for every delivery of the message,
 /// so that a sync that is delivered twice starts one run.
 pub async fn poll_message(stage: &Poll, message: Message, id: &str, budget: &Budget) -> Result<(), StageError> {
     let run = match message {
-        Message::Sync { source, mode, cause } => {
-            match stage.start_once(Asked { source, mode, cause, switch: true, force: false }, id).await? {
+        Message::Sync { source, mode, cause, trace } => {
+            match stage.start_once(Asked { source, mode, cause, switch: true, force: false, trace }, id).await? {
                 Started::Run(run) | Started::Resumes(run) => run,
                 Started::Waits(_) => return Ok(()),
             }
@@ -49,12 +48,22 @@ async fn proceed(stage: &Poll, run: &RunId, budget: &Budget) -> Result<(), Stage
 
 /// Handles a batch of the transform queue.
 pub async fn transform(stage: Arc<Transform>, event: SqsEvent) -> SqsBatchResponse {
-    run_batch(event, |message, _| stage.handle(message)).await
+    let n = event.records.len();
+    counted(stage.meter.as_ref(), QueueName::Transform, n, run_batch(event, |message, _| stage.handle(message)).await)
 }
 
 /// Handles a batch of the switch queue.
 pub async fn switch(stage: Arc<Switch>, event: SqsEvent, budget: &Budget) -> SqsBatchResponse {
-    run_batch(event, |message, _| switch_message(&stage, message, budget)).await
+    let n = event.records.len();
+    let done = run_batch(event, |message, _| switch_message(&stage, message, budget)).await;
+    counted(stage.meter.as_ref(), QueueName::Switch, n, done)
+}
+
+fn counted(meter: &dyn Meter, queue: QueueName, n: usize, done: SqsBatchResponse) -> SqsBatchResponse {
+    let failed = done.batch_item_failures.len();
+    meter.count(&metrics::MESSAGES, &[queue.as_str(), "failed"], failed as u64);
+    meter.count(&metrics::MESSAGES, &[queue.as_str(), "done"], n.saturating_sub(failed) as u64);
+    done
 }
 
 /// Handles one message of the switch queue.

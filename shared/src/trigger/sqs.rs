@@ -10,7 +10,7 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use futures::FutureExt;
 use tracing::Instrument as _;
 
-use crate::domain::Message;
+use crate::domain::{Message, TraceParent};
 use crate::pipeline::disposition::Disposition;
 
 /// What the queue knows of a message.
@@ -57,40 +57,39 @@ where
             return false;
         }
     };
-    let span = span(&message, attempt);
-    match AssertUnwindSafe(async { handle(message, received).await }.instrument(span.clone()))
+    // Of the level of what it must never be missing from; stages add what they find out.
+    let span = tracing::error_span!(
+        "message",
+        message_id,
+        attempt,
+        queue = message.queue().as_str(),
+        run = message.run().map(|run| run.as_str()),
+        source = message.source().map(|source| source.name.as_str()),
+        stream = message.stream().map(|stream| stream.as_str()),
+        version = tracing::field::Empty,
+        trace = message.trace().map(TraceParent::trace_id),
+    );
+    let handled = AssertUnwindSafe(async { handle(message, received).await })
         .catch_unwind()
+        .instrument(span.clone())
         .await
-        .map(|result| result.map_err(Into::into))
-    {
+        .map(|result| result.map_err(Into::into));
+    let _on_what_follows = span.entered();
+    match handled {
         Ok(Ok(()) | Err(Disposition::Done)) => true,
         Ok(Err(Disposition::Retry { why, after })) => {
-            tracing::warn!(parent: &span, message_id, ?after, why, "a message will be tried again");
+            tracing::warn!(?after, why, "a message will be tried again");
             false
         }
         Ok(Err(Disposition::Reject { why })) => {
-            tracing::error!(parent: &span, message_id, why, "a message is rejected and goes to the dead letters");
+            tracing::error!(why, "a message is rejected and goes to the dead letters");
             false
         }
         Err(_) => {
-            tracing::error!(parent: &span, message_id, "handling a message panicked; it will be tried again");
+            tracing::error!("handling a message panicked; it will be tried again");
             false
         }
     }
-}
-
-/// What every log line says while the message is handled: enough to follow a run through all stages.
-fn span(message: &Message, attempt: u32) -> tracing::Span {
-    let (run, source, stream) = match message {
-        Message::Sync { source, .. } | Message::Delivery { source, .. } | Message::Replay { source, .. } => {
-            (None, Some(source), None)
-        }
-        Message::Continue { run } | Message::Settle { run } => (Some(run), None, None),
-        Message::Page { run, source, stream, .. } => (Some(run), Some(source), Some(stream)),
-    };
-    let text = |value: Option<&dyn std::fmt::Display>| value.map(ToString::to_string);
-    let (run, source, stream) = (text(run.map(|v| v as _)), text(source.map(|v| v as _)), text(stream.map(|v| v as _)));
-    tracing::info_span!("message", attempt, run, source, stream)
 }
 
 /// A parser's message may quote what it read; its category and place do not.

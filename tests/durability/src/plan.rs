@@ -182,6 +182,7 @@ pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
         secrets: Arc::new(LocalSecrets::new(secrets)),
         clock: local.clock.clone(),
         entropy: Arc::new(SystemEntropy::default()),
+        meter: teal::metrics::none(),
     };
     CurrentHooks { webhook, systems: local.systems.clone() }
 }

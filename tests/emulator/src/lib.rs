@@ -9,8 +9,6 @@
 
 pub mod install;
 
-pub use install::python;
-
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

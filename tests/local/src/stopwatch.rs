@@ -70,6 +70,7 @@ impl Stopwatch {
             queue: it.queue.clone(),
             systems: it.systems.clone(),
             clock: it.clock.clone(),
+            meter: it.meter.clone(),
         });
         watch
     }

@@ -51,6 +51,8 @@ async fn served(entities: Arc<dyn EntityReader>, ledger: Arc<dyn LedgerReader>) 
         admin: None,
         callers: Arc::new(StaticTokens::new([])),
         open: true,
+        meter: teal::metrics::none(),
+        metrics: None,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("it is bound"));

@@ -242,7 +242,7 @@ impl Bench {
 /// A complete run, asked for by somebody.
 #[must_use]
 pub fn full(force: bool) -> Asked {
-    Asked { source: SourceId::new("blue"), mode: Mode::Full, cause: "cli".into(), switch: true, force }
+    Asked { source: SourceId::new("blue"), mode: Mode::Full, cause: "cli".into(), switch: true, force, trace: None }
 }
 
 /// At most about `most` of the numbers from 1 to `last`, spread evenly.

@@ -20,7 +20,7 @@ async fn many_that_ask_while_a_run_is_at_work_get_one_more_run() {
 #[tokio::test]
 async fn a_sync_that_is_delivered_again_starts_nothing_again() {
     let bench = Bench::new(Setup::tiny()).await;
-    let sync = || Message::Sync { source: full(false).source, mode: Mode::Full, cause: "schedule".into() };
+    let sync = || Message::Sync { source: full(false).source, mode: Mode::Full, cause: "schedule".into(), trace: None };
     for _ in 0..3 {
         poll_message(&bench.runner.poll, sync(), "m1", &bench.runner.budget()).await.unwrap();
     }

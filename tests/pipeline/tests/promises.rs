@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod atomic_switch;
+mod backups;
 mod coalescing;
 mod full_run;
 mod honest_outcomes;

@@ -135,7 +135,7 @@ async fn nowrep_runs_through_the_template_and_shows_what_a_laptop_shows() {
     assert_eq!((&incremental["mode"], &incremental["outcome"]), (&json!("incremental"), &json!("complete")));
 
     let upkept = stack.invoke("upkeep", &json!({})).await.unwrap();
-    assert_eq!(upkept["resent"], 0, "{upkept}");
+    assert_eq!(upkept["upkept"]["resent"], 0, "{upkept}");
 
     let expected = locally(&blue).await;
     let there = export(|query| {

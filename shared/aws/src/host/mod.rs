@@ -7,12 +7,12 @@
 //!
 //! - A panic is one failed call, never the end of the process.
 //! - Every line of the log is JSON and carries the call's request id and trace.
+//! - What a call measured is in the log when it is answered; CloudWatch reads it out of it.
 //! - A handler's error reaches whoever invoked as its code and its text, which quote no event.
 
 #[cfg(feature = "scheduler")]
 pub mod admin;
 mod log;
-pub mod measures;
 mod queue;
 mod wiring;
 
@@ -27,6 +27,7 @@ pub use queue::Rests;
 use serde::Serialize;
 use serde_json::Value as Json;
 use teal::domain::Millis;
+use teal::metrics::Emf;
 use teal::pipeline::StageError;
 use teal::pipeline::api::{ApiResponse, Code};
 use teal::pipeline::poll::Budget;
@@ -99,7 +100,7 @@ impl From<Failure> for Diagnostic {
 }
 
 /// Hands every call's event to `handler` until Lambda ends the process.
-pub async fn run<H, F, T>(handler: H) -> Result<(), Error>
+pub async fn run<H, F, T>(meter: &Emf, handler: H) -> Result<(), Error>
 where
     H: Fn(Json, Call) -> F,
     F: Future<Output = Result<T, Failure>>,
@@ -112,15 +113,16 @@ where
         if let Err(failure) = &answer {
             tracing::error!(parent: &span, code = failure.code, "{failure}");
         }
+        meter.lines(log::now()).iter().for_each(|line| println!("{line}"));
         answer
     }))
     .await
 }
 
 /// Answers requests of an HTTP API or a function URL.
-pub async fn http(http: Http) -> Result<(), Error> {
+pub async fn http(meter: &Emf, http: Http) -> Result<(), Error> {
     let http = &http;
-    run(|event, _| async move { Ok(http.handle(events::request(event)?).await) }).await
+    run(meter, |event, _| async move { Ok(http.handle(events::request(event)?).await) }).await
 }
 
 /// The answer to somebody who invoked admin: what it says, or its problem as an error.

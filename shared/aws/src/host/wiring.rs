@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use teal::domain::QueueName;
+use teal::metrics::Emf;
 use teal::pipeline::Systems;
+use teal::pipeline::backup::{Backups, Shelf};
 use teal::pipeline::switch::Switch;
 use teal::ports::{BlobReader, Clock, Connectors, Entropy, LedgerReader, QueueSender, Secrets};
 
-use super::measures::Deployment;
 use super::{Error, Rests, log};
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb::{entities::DynamoEntities, ledger::DynamoLedger};
@@ -18,7 +19,7 @@ use crate::{AwsClients, Settings};
 pub struct Function {
     pub clients: Arc<AwsClients>,
     pub settings: Settings,
-    stage: String,
+    pub meter: Arc<Emf>,
 }
 
 impl Function {
@@ -26,8 +27,9 @@ impl Function {
     pub async fn start() -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         log::start(variable("TEAL_LOG").as_deref());
-        let stage = variable("TEAL_STAGE").unwrap_or_default();
-        Self { clients: AwsClients::load().await, settings: Settings::read(variable), stage }
+        let named = |name| variable(name).unwrap_or_default();
+        let meter = Arc::new(Emf::new(vec![("system", named("TEAL_SYSTEM")), ("stage", named("TEAL_STAGE"))]));
+        Self { clients: AwsClients::load().await, settings: Settings::read(variable), meter }
     }
 
     #[must_use]
@@ -99,6 +101,36 @@ impl Function {
             queue,
             systems,
             clock: self.clock(),
+            meter: self.meter.clone(),
+        })
+    }
+
+    /// The backups that there are, here and in the bucket that `backups.second` names.
+    #[cfg(feature = "s3")]
+    #[must_use]
+    pub fn shelf(&self, here: Arc<dyn BlobReader>, systems: Arc<Systems>) -> Arc<Shelf> {
+        let elsewhere = Arc::new(crate::s3_blobs::Buckets::new(self.clients.clone()));
+        Arc::new(Shelf { here, elsewhere, systems, clock: self.clock() })
+    }
+
+    #[cfg(all(feature = "dynamodb", feature = "s3"))]
+    #[must_use]
+    pub fn backups(
+        &self,
+        ledger: Arc<DynamoLedger>,
+        reader: Arc<DynamoEntities>,
+        blobs: Arc<crate::s3_blobs::S3Blobs>,
+        shelf: Arc<Shelf>,
+    ) -> Arc<Backups> {
+        Arc::new(Backups {
+            ledger,
+            reader,
+            blobs,
+            systems: shelf.systems.clone(),
+            shelf,
+            clock: self.clock(),
+            entropy: self.entropy(),
+            meter: self.meter.clone(),
         })
     }
 
@@ -115,10 +147,5 @@ impl Function {
     pub fn rests(&self, queue: QueueName) -> Result<Rests, Error> {
         let url = self.settings.queues(&[queue])?.remove(&queue).unwrap_or_default();
         Ok(Rests::new(self.clients.clone(), url))
-    }
-
-    /// Which deployment of which system this is.
-    pub fn deployment(&self) -> Result<Deployment, Error> {
-        Ok(Deployment { system: self.settings.system()?.to_owned(), stage: self.stage.clone() })
     }
 }

@@ -24,6 +24,8 @@ pub struct MemoryWorld {
     pub upstream: Arc<ScriptedUpstream>,
     pub clock: Arc<VirtualClock>,
     pub entropy: Arc<SeededEntropy>,
+    /// Where second copies of backups lie, whatever the place is called.
+    pub second: Arc<MemoryBlobs>,
 }
 
 impl MemoryWorld {
@@ -42,6 +44,7 @@ impl MemoryWorld {
             upstream: Arc::default(),
             clock,
             entropy: Arc::new(SeededEntropy::new(seed.branch())),
+            second: Arc::default(),
         }
     }
 }

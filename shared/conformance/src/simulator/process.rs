@@ -23,7 +23,7 @@ use super::system::{HOOK_SECRET, Mapping};
 use super::world::{ProcessClock, ServedLedger, SimWatch, World};
 use crate::memory::Received;
 use crate::stages::{Ports, Stages};
-use crate::watch::Tapped;
+use crate::watch::{Second, Tapped};
 
 /// How long one invocation works before it queues its own continuation.
 const CALL: Duration = Duration::from_secs(60);
@@ -57,6 +57,7 @@ impl Process {
             }),
             clock: clock.clone(),
             entropy: stores.entropy.clone(),
+            elsewhere: Arc::new(Second(stores.blobs.clone())),
         };
         let systems = Systems::new(ledger, blobs, stores.secrets.clone(), library.connectors.clone());
         let stages = Stages::new(ports, systems.sharing(library.compiled.clone()));

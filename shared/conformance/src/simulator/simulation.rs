@@ -238,6 +238,7 @@ impl Simulation {
                     cause: "the end".into(),
                     switch: true,
                     force: true,
+                    trace: None,
                 };
                 if let Ok(Started::Run(run)) = process.stages.poll.start(asked).await {
                     let _ = process.queue.send(vec![Outgoing::now(Message::Continue { run })]).await;
@@ -404,7 +405,12 @@ impl Simulation {
         let world = self.world.clone();
         match *action {
             Action::Sync { source, mode } => {
-                let message = Message::Sync { source: SourceId::new(SOURCES[source]), mode, cause: "schedule".into() };
+                let message = Message::Sync {
+                    source: SourceId::new(SOURCES[source]),
+                    mode,
+                    cause: "schedule".into(),
+                    trace: None,
+                };
                 let sent = world.stores.queue.send(vec![Outgoing::now(message)]).now_or_never();
                 sent.expect("the world's own queue takes everything");
             }

@@ -5,14 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
+use teal::ports::BlobError;
+pub use teal::ports::BlobStore;
 use teal::ports::blobs::Put;
 use teal::ports::fault::FaultKind;
-use teal::ports::{BlobAdmin, BlobError, BlobReader, BlobWriter};
-
-/// All roles of the port together, as the adapters offer them.
-pub trait BlobStore: BlobReader + BlobWriter + BlobAdmin {}
-
-impl<S: BlobReader + BlobWriter + BlobAdmin> BlobStore for S {}
 
 #[async_trait]
 pub trait BlobsHarness: Sync {

@@ -67,10 +67,15 @@ fn settle(n: usize) -> Message {
 fn one_of_each() -> Vec<Message> {
     let (source, config) = (SourceId::new("blue"), ConfigHash::new("c0ffee"));
     vec![
-        Message::Sync { source: source.clone(), mode: Mode::Full, cause: "schedule".into() },
+        Message::Sync { source: source.clone(), mode: Mode::Full, cause: "schedule".into(), trace: None },
         Message::Continue { run: "r1".into() },
         Message::Page { run: "r1".into(), source: source.clone(), stream: "talents".into(), slot: u64::MAX },
-        Message::Delivery { config: config.clone(), source: source.clone(), raw: RawKey::delivery(&source, "d1") },
+        Message::Delivery {
+            config: config.clone(),
+            source: source.clone(),
+            raw: RawKey::delivery(&source, "d1"),
+            trace: None,
+        },
         Message::Replay { config, source: source.clone(), raw: RawKey::delivery(&source, "d2") },
         settle(1),
     ]
@@ -134,6 +139,7 @@ pub async fn messages_arrive_as_they_were(harness: &dyn QueueHarness) {
             source: SourceId::new("blue"),
             mode: Mode::Incremental,
             cause: (*cause).to_owned(),
+            trace: None,
         })
         .collect();
     send(&*queue, now(messages.clone())).await;

@@ -16,7 +16,7 @@ use std::future::Future;
 use teal::domain::GenerationId;
 use teal::ports::{Fault, ItemKey};
 
-pub use self::ports::{Tapped, TappedWorld};
+pub use self::ports::{Second, Tapped, TappedWorld};
 
 /// One call of a port, before it happens.
 pub struct Asked<'a> {

@@ -13,8 +13,9 @@ use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQ
 use teal::ports::ledger::Item;
 use teal::ports::upstream::{Request, Response};
 use teal::ports::{
-    BlobAdmin, BlobError, BlobReader, BlobWriter, Clock, EntitiesError, EntityAdmin, EntityReader, EntityWriter,
-    Entropy, Fault, ItemKey, Ledger, LedgerError, LedgerReader, Outgoing, QueueSender, Secrets, Upstream, Write,
+    BlobAdmin, BlobError, BlobReader, BlobStore, BlobWriter, Clock, Elsewhere, EntitiesError, EntityAdmin,
+    EntityReader, EntityWriter, Entropy, Fault, ItemKey, Ledger, LedgerError, LedgerReader, Outgoing, QueueSender,
+    Secrets, Upstream, Write,
 };
 
 use super::{Asked, Watch, What};
@@ -45,6 +46,17 @@ pub struct TappedWorld<W> {
     pub upstream: Arc<Tapped<ScriptedUpstream, W>>,
     pub clock: Arc<Tapped<VirtualClock, W>>,
     pub entropy: Arc<Tapped<SeededEntropy, W>>,
+    pub elsewhere: Arc<dyn Elsewhere>,
+}
+
+/// One store for every second place.
+pub struct Second<S>(pub Arc<S>);
+
+#[async_trait]
+impl<S: BlobStore + 'static> Elsewhere for Second<S> {
+    async fn open(&self, _name: &str) -> Result<Arc<dyn BlobStore>, Fault> {
+        Ok(self.0.clone())
+    }
 }
 
 impl MemoryWorld {
@@ -61,6 +73,7 @@ impl MemoryWorld {
             upstream: Tapped::new(self.upstream.clone(), watch),
             clock: Tapped::new(self.clock.clone(), watch),
             entropy: Tapped::new(self.entropy.clone(), watch),
+            elsewhere: Arc::new(Second(Tapped::new(self.second.clone(), watch))),
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod disk;
 mod files;
+mod folder;
 mod key;
 
 use std::path::Path;
@@ -26,6 +27,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use teal::ports::blobs::{BlobError, Put};
 use teal::ports::fault::FaultKind;
 use teal::ports::{BlobAdmin, BlobReader, BlobWriter, Fault};
+
+pub use folder::{FolderBlobs, Folders};
 
 pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 
@@ -105,11 +108,19 @@ impl LocalBlobs {
         T: Send + 'static,
         F: FnOnce(&Files) -> Result<T, Fault> + Send + 'static,
     {
-        let files = Arc::clone(&self.files);
-        tokio::task::spawn_blocking(move || work(&files)).await.map_err(|error| {
-            Fault::new(FaultKind::Permanent, "work on a blob's file ended early; this is a bug").because(error)
-        })?
+        on_files(&self.files, work).await
     }
+}
+
+async fn on_files<T, F>(files: &Arc<Files>, work: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&Files) -> Result<T, Fault> + Send + 'static,
+{
+    let files = Arc::clone(files);
+    tokio::task::spawn_blocking(move || work(&files)).await.map_err(|error| {
+        Fault::new(FaultKind::Permanent, "work on a blob's file ended early; this is a bug").because(error)
+    })?
 }
 
 #[async_trait]

@@ -29,7 +29,8 @@ pub fn read(
         let Some(object) = cx.object(value, &keys::SOURCE) else { continue };
         let manifest = manifest(cx, &object, bundle);
         let (config, secrets) = config(cx, &object);
-        let (full, incremental) = schedules(cx, &object);
+        let schedule = object.section(cx, "schedule");
+        let (full, incremental) = schedule.map_or((None, None), |s| schedules(cx, &s, ["full", "incremental"]));
         let streams: Vec<&str> = streams.iter().filter(|(of, _)| *of == name.text).map(|(_, stream)| *stream).collect();
         let webhook = object.section(cx, "webhook").and_then(|hook| webhook(cx, &hook, name, &streams, &mut hooks));
         let limits = limits(cx, &object);
@@ -70,8 +71,12 @@ fn config(cx: &mut Cx<'_>, object: &Object<'_>) -> (Json, BTreeMap<String, Secre
     (Json::Object(plain), secrets)
 }
 
-fn schedules(cx: &mut Cx<'_>, object: &Object<'_>) -> (Option<Schedule>, Option<Schedule>) {
-    let Some(object) = object.section(cx, "schedule") else { return (None, None) };
+/// Two schedules and the zone that both are in.
+pub fn schedules(
+    cx: &mut Cx<'_>,
+    object: &Object<'_>,
+    [first, second]: [&str; 2],
+) -> (Option<Schedule>, Option<Schedule>) {
     let zone = object.text(cx, "zone");
     let mut zone = zone.map_or_else(|| "UTC".to_owned(), |zone| zone.text);
     if let Err(error @ ScheduleError::Zone(_)) = Schedule::parse("rate(1 day)", &zone) {
@@ -87,7 +92,7 @@ fn schedules(cx: &mut Cx<'_>, object: &Object<'_>) -> (Option<Schedule>, Option<
             .map_err(|error| cx.problem(text.at, &text.path, error.to_string(), error.help()))
             .ok()
     };
-    (schedule("full"), schedule("incremental"))
+    (schedule(first), schedule(second))
 }
 
 fn limits(cx: &mut Cx<'_>, source: &Object<'_>) -> Option<Limits> {

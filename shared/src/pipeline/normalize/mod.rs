@@ -12,6 +12,7 @@ mod convert;
 mod delete;
 mod field;
 mod hash;
+mod imported;
 mod items;
 mod owner;
 mod reasons;
@@ -27,6 +28,7 @@ use crate::domain::{Effect, Key, Millis, Order, RecordChange, RejectReason};
 
 pub use delete::{delete_change, read_delete};
 pub use hash::record_hash;
+pub use imported::imported;
 pub use owner::{owner_key, provider_order};
 pub use reasons::Code;
 pub use time::{BadTime, read_time};

@@ -8,7 +8,7 @@ use super::{Budget, Poll, Polled, page};
 use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName, newest_listed};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
-use crate::pipeline::lease::{self, LEASE};
+use crate::pipeline::lease::{self, LEASE, Lease};
 use crate::pipeline::ledger::{self, Building, Slot, Stored, StreamProgress};
 use crate::pipeline::systems::Loaded;
 use crate::ports::queue::{Outgoing, send_all};
@@ -22,22 +22,7 @@ impl Poll {
     pub async fn start_rebuild(&self, switch: bool, force: bool, cause: String) -> Result<RunId, StageError> {
         let loaded = self.systems.current().await?;
         let now = self.clock.now();
-        let building: Option<Stored<Building>> = ledger::read(self.ledger.as_ref(), &ledger::building_key()).await?;
-        if let Some(building) = building {
-            let Building { version, run } = building.value;
-            return Err(StageError::Busy(format!("{version} is being built by run {run}; wait for it to end")));
-        }
-        let key = ItemKey::new(ledger::SYSTEM, "rebuild");
-        let seen = lease::read(self.ledger.as_ref(), &key).await?;
-        if let Some(holder) = seen.as_ref().map(|seen| RunId::new(&seen.value.holder))
-            && let Some(before) = ledger::run(self.ledger.as_ref(), &holder).await?
-            && before.value.state != RunState::Ended
-            && !mutants::on(Mutant::TwoRebuilds)
-        {
-            // It may have moved the pointer and died: its version is not being built any more, and it still has
-            // to end, under the lease that it has.
-            return Err(StageError::Busy(format!("rebuild {holder} has not ended; wait for it")));
-        }
+        let (key, seen) = self.free_to_rebuild().await?;
         let mut origins = BTreeMap::new();
         for name in loaded.system.sources.keys() {
             let source = SourceId::new(name.as_str());
@@ -59,6 +44,7 @@ impl Poll {
             switch,
             force,
             cause,
+            trace: None,
             started: now,
             ended: None,
             pages: None,
@@ -69,6 +55,27 @@ impl Poll {
         writes.extend(build);
         self.ledger.transact(writes).await?;
         Ok(id)
+    }
+
+    /// The lease of rebuilds and restores as it is, if nothing is being built.
+    pub(super) async fn free_to_rebuild(&self) -> Result<(ItemKey, Option<Stored<Lease>>), StageError> {
+        let building: Option<Stored<Building>> = ledger::read(self.ledger.as_ref(), &ledger::building_key()).await?;
+        if let Some(building) = building {
+            let Building { version, run } = building.value;
+            return Err(StageError::Busy(format!("{version} is being built by run {run}; wait for it to end")));
+        }
+        let key = ItemKey::new(ledger::SYSTEM, "rebuild");
+        let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        if let Some(holder) = seen.as_ref().map(|seen| RunId::new(&seen.value.holder))
+            && let Some(before) = ledger::run(self.ledger.as_ref(), &holder).await?
+            && before.value.state != RunState::Ended
+            && !mutants::on(Mutant::TwoRebuilds)
+        {
+            // It may have moved the pointer and died: its version is not being built any more, and it still has
+            // to end, under the lease that it has.
+            return Err(StageError::Busy(format!("{} {holder} has not ended; wait for it", before.value.mode)));
+        }
+        Ok((key, seen))
     }
 
     /// What the active generations of a source began from.

@@ -11,6 +11,7 @@ use super::{Budget, Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, StreamName};
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -122,7 +123,7 @@ impl Poll {
                 progress.started_from = cursor.as_ref().map(|c| c.revision);
                 cursor.map(|c| c.value)
             }
-            Mode::Full | Mode::Rebuild => None,
+            Mode::Full | Mode::Rebuild | Mode::Restore => None,
         };
         Ok(Some(connector.begin(stream, mode, cursor.as_ref(), at.run.value.started)?))
     }
@@ -144,14 +145,22 @@ impl Poll {
             if budget.is_spent(self.clock.now()) {
                 return Ok(Fetched::OutOfBudget);
             }
+            let began = self.clock.now();
             permit(self.ledger.as_ref(), self.clock.as_ref(), self.entropy.as_ref(), id, limits.per_second).await?;
+            let waited = self.clock.now().since(began);
+            if limits.per_second.is_some() {
+                self.meter.seconds(&metrics::HTTP_WAIT, &[id.name.as_str(), "limit"], waited);
+            }
             let mut request = connector.request(stream, position)?;
             request.timeout = limits.timeout;
             request.max_body = limits.max_body;
             let (method, url) = (request.method.to_string(), request.url.clone());
             let asked = self.clock.now();
             at.requests += 1;
-            let (after, quota) = match self.upstream.send(request).await {
+            let answer = self.upstream.send(request).await;
+            let status = answer.as_ref().map_or("fault", |answer| metrics::status_class(answer.status));
+            self.meter.count(&metrics::HTTP_REQUESTS, &[id.name.as_str(), status], 1);
+            let (after, quota) = match answer {
                 Ok(response) => match connector.read(stream, position, &response) {
                     Answer::Page { next } => return Ok(Fetched::Page { method, url, response, asked, next }),
                     Answer::Refused { why } => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why }),
@@ -178,6 +187,7 @@ impl Poll {
             }
             let wait = after.unwrap_or_else(|| self.backoff(attempt));
             tracing::debug!(source = %id, %stream, attempt, wait_ms = wait.as_millis(), why = last, "asking again");
+            self.meter.seconds(&metrics::HTTP_WAIT, &[id.name.as_str(), "backoff"], wait);
             self.clock.sleep(wait).await;
         }
         let why = format!("{last} ({} attempts)", limits.attempts.max(1));
@@ -281,6 +291,8 @@ impl Poll {
             let why = format!("{why}; the source asks to wait until {until}, longer than max_wait allows");
             return self.over(at, Some((Outcome::PartialQuota, why))).await;
         }
+        let wait = until.since(self.clock.now());
+        self.meter.seconds(&metrics::HTTP_WAIT, &[at.source.name.as_str(), "quota"], wait);
         run.state = RunState::WaitingQuota { until };
         run.reason = Some(why);
         self.ledger

@@ -10,19 +10,23 @@
 
 mod adopt;
 mod fetch;
+mod restore;
 mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(in crate::pipeline) use restore::bundles;
 pub use start::{Asked, Started};
 pub(in crate::pipeline) use start::{WEBHOOK_CAUSE, spec};
 
+use super::backup::Shelf;
 use super::error::StageError;
 use super::lease::{self, LEASE, Lease};
 use super::ledger::{self, Stored, StreamProgress};
 use super::systems::Systems;
 use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName};
+use crate::metrics::Meter;
 use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
@@ -36,6 +40,9 @@ pub struct Poll {
     pub systems: Arc<Systems>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// Where restores come from.
+    pub shelf: Arc<Shelf>,
+    pub meter: Arc<dyn Meter>,
 }
 
 /// How long one call may work. Work that is left goes on in a later call.
@@ -94,6 +101,7 @@ impl Poll {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else {
             return Err(StageError::NoRun(id.clone()));
         };
+        ledger::note(&run.value);
         match run.value.state {
             RunState::Ended | RunState::Settling => return Ok(Polled::Fetched),
             RunState::Fetched => {
@@ -139,6 +147,7 @@ impl Poll {
                 self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
             }
             Mode::Rebuild => self.adopt(run, worker, budget).await,
+            Mode::Restore => self.restore(run, worker, budget).await,
         }
     }
 

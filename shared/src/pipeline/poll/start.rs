@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::Poll;
 use crate::config::{Entity, System};
 use crate::domain::{
-    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
+    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Pointer, Run, RunId, RunState, SourceId, TraceParent,
+    Version, VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
@@ -38,6 +39,8 @@ pub struct Asked {
     pub switch: bool,
     /// Whether the guard is told to let it pass.
     pub force: bool,
+    /// The story that it is part of.
+    pub trace: Option<TraceParent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,7 @@ impl Poll {
             switch: asked.switch,
             force: asked.force,
             cause: asked.cause.clone(),
+            trace: asked.trace.clone(),
             started: now,
             ended: None,
             pages: None,
@@ -129,8 +133,8 @@ impl Poll {
                 run.builds = Some(build.0);
                 (fence, std::iter::once(lease).chain(build.1).collect())
             }
-            Mode::Rebuild => {
-                return Err(StageError::Impossible("a rebuild is started with `teal rebuild`".into()));
+            Mode::Rebuild | Mode::Restore => {
+                return Err(StageError::Impossible(format!("a {mode} is not started as a sync")));
             }
         };
         run.fence = fence;
@@ -203,7 +207,34 @@ impl Poll {
         origins: &BTreeMap<SourceId, Origin>,
     ) -> Result<(Version, Vec<Write>), StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let version = numbers.map(|n| n.value.version).unwrap_or_default().max(pointer.version).next();
+        let version = next_version(&pointer, numbers);
+        let own = loaded.system.entities.iter().filter_map(|entity| {
+            let source = SourceId::new(entity.source.as_str());
+            let origin = origins.get(&source)?;
+            Some(Generation {
+                id: GenerationId::new(&entity.name, version),
+                source,
+                config: loaded.system.hash.clone(),
+                floor: origin.floor,
+                listing: origin.listing.clone(),
+                since: origin.since,
+            })
+        });
+        let writes = self.build_of(loaded, run, numbers, fence, &pointer, own.collect());
+        Ok((version, writes))
+    }
+
+    /// The writes that make a building version of these generations; all others are shared.
+    pub(super) fn build_of(
+        &self,
+        loaded: &Loaded,
+        run: &RunId,
+        numbers: Option<&Stored<Numbers>>,
+        fence: Fence,
+        pointer: &Pointer,
+        own: Vec<Generation>,
+    ) -> Vec<Write> {
+        let version = next_version(pointer, numbers);
         let mut manifest = Manifest {
             version,
             state: VersionState::Building,
@@ -215,35 +246,20 @@ impl Poll {
             replayed: BTreeMap::new(),
             cursors: BTreeMap::new(),
         };
+        let declared = loaded.system.entities.iter().map(|entity| &entity.name);
+        let shared = declared.filter_map(|name| Some((name.clone(), *pointer.generations.get(name)?)));
+        manifest.generations.extend(shared);
         let mut writes = Vec::new();
-        for entity in &loaded.system.entities {
-            let source = SourceId::new(entity.source.as_str());
-            match (origins.get(&source), pointer.generations.get(&entity.name)) {
-                (Some(origin), _) => {
-                    let id = GenerationId::new(&entity.name, version);
-                    manifest.generations.insert(entity.name.clone(), id.number);
-                    let generation = Generation {
-                        id: id.clone(),
-                        source,
-                        config: loaded.system.hash.clone(),
-                        floor: origin.floor,
-                        listing: origin.listing.clone(),
-                        since: origin.since,
-                    };
-                    writes.push(ledger::put(ledger::generation_key(&id), &generation, Precondition::Absent));
-                }
-                (None, Some(number)) => {
-                    manifest.generations.insert(entity.name.clone(), *number);
-                }
-                (None, None) => {}
-            }
+        for generation in own {
+            manifest.generations.insert(generation.id.entity.clone(), version.0);
+            writes.push(ledger::put(ledger::generation_key(&generation.id), &generation, Precondition::Absent));
         }
         let next = Numbers { version, fence };
         writes.push(ledger::put(ledger::numbers_key(), &next, ledger::unchanged(numbers)));
         writes.push(ledger::put(ledger::version_key(version), &manifest, Precondition::Absent));
         let building = Building { version, run: run.clone() };
         writes.push(ledger::put(ledger::building_key(), &building, Precondition::Absent));
-        Ok((version, writes))
+        writes
     }
 
     /// Makes the stored generations of a run's version; those that are there already stay.
@@ -252,10 +268,10 @@ impl Poll {
         let Some(manifest) = ledger::manifest(self.ledger.as_ref(), version).await? else {
             return Err(StageError::NoVersion(version));
         };
-        let loaded = self.systems.get(&run.config).await?;
         let pointer = ledger::pointer(self.ledger.as_ref()).await?;
         for id in manifest.generation_ids().into_iter().filter(|id| id.number == version.0) {
             let Some(generation) = ledger::generation(self.ledger.as_ref(), &id).await? else { continue };
+            let loaded = self.systems.get(&generation.config).await?;
             let entity = entity_of(&loaded.system, &id)?;
             let base = pointer.as_ref().and_then(|p| p.generation(&id.entity));
             self.entities.create(spec(entity, id, generation.floor, base, Gate::Building, run.fence)).await?;
@@ -264,10 +280,14 @@ impl Poll {
     }
 }
 
+pub(super) fn next_version(pointer: &Pointer, numbers: Option<&Stored<Numbers>>) -> Version {
+    numbers.map(|n| n.value.version).unwrap_or_default().max(pointer.version).next()
+}
+
 /// One sync that does for the one that waits and for another one: full if either is. What a source said itself is
 /// kept, all of it, because a run that was started by one word of it is no answer to another one.
 fn joined(waits: Option<&NextSync>, asked: &Asked) -> NextSync {
-    let asked = NextSync { mode: asked.mode, cause: asked.cause.clone() };
+    let asked = NextSync { mode: asked.mode, cause: asked.cause.clone(), trace: asked.trace.clone() };
     let Some(waits) = waits else { return asked };
     let mode = if waits.mode == Mode::Full { Mode::Full } else { asked.mode };
     let cause = match (waits.cause.strip_prefix(WEBHOOK_CAUSE), asked.cause.strip_prefix(WEBHOOK_CAUSE)) {
@@ -278,7 +298,7 @@ fn joined(waits: Option<&NextSync>, asked: &Asked) -> NextSync {
         (Some(_), _) => waits.cause.clone(),
         (None, _) => asked.cause,
     };
-    NextSync { mode, cause }
+    NextSync { mode, cause, trace: waits.trace.clone().or(asked.trace) }
 }
 
 /// Where the data of a source's new generations comes from.

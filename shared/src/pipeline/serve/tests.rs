@@ -405,6 +405,7 @@ fn run(id: &str, source: &str, ended: Option<Outcome>) -> Run {
         switch: true,
         force: false,
         cause: "schedule".into(),
+        trace: None,
         started: Millis(1_000),
         ended: ended.map(|_| Millis(2_000)),
         pages: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::catch_up::Positions;
 use super::{Switch, Target};
 use crate::domain::{Fence, GenerationId, Manifest, Pointer, Version, VersionState};
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -33,6 +34,14 @@ pub(super) enum Replay {
     Rest { from: Positions, replayed: u64 },
     /// Nothing; so many are left out.
     Nothing { left_out: u64 },
+}
+
+/// Null is no cursor: the next sync has to be a full one.
+pub(super) fn set_cursor(key: ItemKey, cursor: &serde_json::Value) -> Write {
+    if cursor.is_null() {
+        return Write::Delete { key, when: Precondition::None };
+    }
+    ledger::put(key, cursor, Precondition::None)
 }
 
 impl Switch {
@@ -99,7 +108,7 @@ impl Switch {
         for (key, cursor) in &manifest.cursors {
             if let Some((source, stream)) = key.rsplit_once('#') {
                 let key = ItemKey::new(format!("source#{source}"), format!("cursor#{stream}"));
-                writes.push(ledger::put(key, cursor, Precondition::None));
+                writes.push(set_cursor(key, cursor));
             }
         }
         writes.extend(also);
@@ -109,6 +118,8 @@ impl Switch {
 
         let moved =
             Moved { from: left.version, to: manifest.version, replayed, left_out, closed: moved_at.since(began) };
+        self.meter.count(&metrics::SWITCHES, &[], 1);
+        self.meter.seconds(&metrics::SWITCH_CLOSED, &[], moved.closed);
         self.audit(who, &moved, fence).await?;
         tracing::info!(
             from = %moved.from,

@@ -38,6 +38,7 @@ use super::lease::{self, Lease};
 use super::ledger::{self, Stored};
 use super::systems::Systems;
 use crate::domain::{Fence, Generation, Manifest, Pointer, SourceId, Version, VersionState};
+use crate::metrics::Meter;
 use crate::mutants::{self, Mutant};
 use crate::ports::entities::Gate;
 use crate::ports::{BlobReader, Clock, EntityAdmin, EntityReader, EntityWriter, Ledger, QueueSender};
@@ -55,6 +56,7 @@ pub struct Switch {
     pub queue: Arc<dyn QueueSender>,
     pub systems: Arc<Systems>,
     pub clock: Arc<dyn Clock>,
+    pub meter: Arc<dyn Meter>,
 }
 
 /// How far the settling of a run is; kept so that a call that runs out of time goes on where it was.

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::cut_over::Replay;
 use super::{Settling, Switch};
 use crate::domain::{
-    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, Version, VersionState,
+    Counts, Fence, Manifest, Message, Mode, Outcome, Run, RunId, RunState, SourceId, StreamName, Version, VersionState,
 };
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
@@ -21,6 +22,7 @@ use crate::ports::{Precondition, Write};
 impl Switch {
     pub async fn settle(&self, id: &RunId, budget: &Budget) -> Result<(), StageError> {
         let Some(run) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
+        ledger::note(&run.value);
         if run.value.state == RunState::Ended {
             return self.pass_notes_on().await;
         }
@@ -251,6 +253,12 @@ impl Switch {
         writes.push(lease::give_back(lease, next.id.as_str(), next.fence));
         writes.push(ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run))));
         self.ledger.transact(writes).await?;
+        let (outcome, span) = (next.outcome.map_or("-", Outcome::as_str), self.clock.now().since(next.started));
+        for source in &next.sources {
+            let labels = [source.name.as_str(), next.mode.as_str()];
+            self.meter.count(&metrics::RUN_OUTCOME, &[labels[0], labels[1], outcome], 1);
+            self.meter.seconds(&metrics::RUN_DURATION, &labels, span);
+        }
         tracing::info!(run = %next.id, outcome = ?next.outcome, reason = next.reason, "run ended");
         Ok(())
     }
@@ -275,7 +283,7 @@ impl Switch {
     async fn cursors_of(&self, run: &Run) -> Result<Vec<Write>, StageError> {
         let mut writes = Vec::new();
         for (source, stream, cursor) in self.new_cursors(run).await? {
-            writes.push(ledger::put(ledger::cursor_key(&source, &stream), &cursor, Precondition::None));
+            writes.push(super::cut_over::set_cursor(ledger::cursor_key(&source, &stream), &cursor));
         }
         Ok(writes)
     }
@@ -283,14 +291,22 @@ impl Switch {
     async fn cursors_as_map(&self, run: &Run) -> Result<Option<BTreeMap<String, serde_json::Value>>, StageError> {
         let cursors = self.new_cursors(run).await?;
         let map = cursors.into_iter().map(|(source, stream, cursor)| (format!("{source}#{stream}"), cursor));
-        Ok((run.mode == Mode::Full).then(|| map.collect()))
+        Ok(matches!(run.mode, Mode::Full | Mode::Restore).then(|| map.collect()))
     }
 
-    async fn new_cursors(
-        &self,
-        run: &Run,
-    ) -> Result<Vec<(SourceId, crate::domain::StreamName, serde_json::Value)>, StageError> {
+    async fn new_cursors(&self, run: &Run) -> Result<Vec<(SourceId, StreamName, serde_json::Value)>, StageError> {
         let mut out = Vec::new();
+        if run.mode == Mode::Restore {
+            // What the backup had, or null for none: to go on from what was there before would miss changes.
+            for source in &run.sources {
+                let key = ledger::stream_key(&run.id, source, &StreamName::new(""));
+                let streams = ledger::read_all(self.ledger.as_ref(), &key.part, &key.sort).await?;
+                out.extend(streams.into_iter().map(|(sort, stream): (String, StreamProgress)| {
+                    let name = StreamName::new(&sort[key.sort.len()..]);
+                    (source.clone(), name, stream.cursor.unwrap_or_default())
+                }));
+            }
+        }
         if run.mode != Mode::Full {
             return Ok(out);
         }
@@ -314,12 +330,12 @@ impl Switch {
             let source = SourceId::new(name.as_str());
             let key = ledger::next_key(&source);
             let Some(note) = ledger::read::<NextSync>(self.ledger.as_ref(), &key).await? else { continue };
-            let NextSync { mode, cause } = note.value.clone();
+            let NextSync { mode, cause, trace } = note.value.clone();
             if mutants::on(Mutant::NoteStruckFirst) {
                 let strike = Write::Delete { key: key.clone(), when: ledger::unchanged(Some(&note)) };
                 self.ledger.transact(vec![strike]).await?;
             }
-            send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause })]).await?;
+            send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Sync { source, mode, cause, trace })]).await?;
             let strike = Write::Delete { key, when: ledger::unchanged(Some(&note)) };
             match self.ledger.transact(vec![strike]).await {
                 Err(error) if !ledger::was_refused(&error) => return Err(error.into()),

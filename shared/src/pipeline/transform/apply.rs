@@ -22,6 +22,7 @@ use crate::domain::{
     SourceName, StreamName,
 };
 use crate::mutants::{self, Mutant};
+use crate::pipeline::backup::Line;
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
@@ -72,6 +73,8 @@ enum What {
         rule: usize,
         body: Arc<Json>,
     },
+    /// A line of another installation's export.
+    Row(Line),
     Unreadable(RejectReason),
 }
 
@@ -168,6 +171,20 @@ fn changes_of(
                     rejects.push((index, None, reason));
                 }
             },
+            What::Row(line) if line.entity != entity.name => {}
+            What::Row(line) => {
+                rows.mapped += 1;
+                match normalize::imported(entity, &line.row, job.raw.head.stated) {
+                    Ok(change) => {
+                        fate.mapped = true;
+                        changes.push(change);
+                    }
+                    Err(reason) => {
+                        (fate.rejected, rows.rejected) = (true, rows.rejected + 1);
+                        rejects.push((index, Some(line.key.clone()), reason));
+                    }
+                }
+            }
             What::Unreadable(reason) => {
                 if !fate.rejected {
                     rejects.push((index, None, reason.clone()));
@@ -221,6 +238,7 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
             })
         }
         RawFrom::Delivery { timed, .. } => Ok(read_delivery(&loaded, raw, *timed)?),
+        RawFrom::Rows { stream } => Ok(read_rows(raw, stream)),
     };
     Ok(match read {
         Ok(records) => Reading { loaded, records, unreadable: None },
@@ -229,6 +247,15 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
             Reading { loaded, records: Vec::new(), unreadable: Some(reason) }
         }
     })
+}
+
+fn read_rows(raw: &Raw, stream: &StreamName) -> Vec<Item> {
+    let lines = raw.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let items = lines.map(|line| match serde_json::from_slice(line) {
+        Ok(line) => What::Row(line),
+        Err(error) => What::Unreadable(Code::RawUnreadable.reason(None, error.to_string())),
+    });
+    items.map(|what| Item { stream: stream.clone(), what }).collect()
 }
 
 fn record(json: Json) -> What {
@@ -272,7 +299,7 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
 
 fn stream_of(raw: &Raw) -> StreamName {
     match &raw.head.from {
-        RawFrom::Page { stream, .. } => stream.clone(),
+        RawFrom::Page { stream, .. } | RawFrom::Rows { stream } => stream.clone(),
         RawFrom::Delivery { .. } => StreamName::new("webhook"),
     }
 }

@@ -8,7 +8,8 @@ use super::apply::{Applied, Job, apply};
 use crate::config::jq::Input;
 use crate::config::{Action, Webhook};
 use crate::domain::{
-    ConfigHash, Generation, GenerationId, Message, Mode, Raw, RawKey, Reject, RunId, SourceId, VersionState,
+    ConfigHash, Generation, GenerationId, Message, Mode, Raw, RawKey, Reject, RunId, SourceId, TraceParent,
+    VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
@@ -25,11 +26,13 @@ impl Transform {
         config: &ConfigHash,
         source: &SourceId,
         key: &RawKey,
+        trace: Option<TraceParent>,
     ) -> Result<(), StageError> {
         let Some(raw) = self.kept(key).await? else { return Ok(()) };
         let applied = self.change(source, key, &raw, None).await?;
         self.keep_rejects(&applied.rejects).await?;
-        self.trigger_syncs(config, source, key, &raw).await
+        self.count(source, &applied.counts);
+        self.trigger_syncs(config, source, key, &raw, trace).await
     }
 
     /// A raw object that a message names; `None` when it was let go. Raw is stored before anything names it, and
@@ -172,13 +175,15 @@ impl Transform {
         source: &SourceId,
         key: &RawKey,
         raw: &Raw,
+        trace: Option<TraceParent>,
     ) -> Result<(), StageError> {
         let loaded = self.systems.get(config).await?;
         let Some(webhook) = &loaded.source(&source.name)?.webhook else { return Ok(()) };
         let cause = format!("{WEBHOOK_CAUSE}{}", key.0.rsplit('/').next().unwrap_or_default());
-        let syncs = syncs_asked_for(webhook, &raw.body)
-            .into_iter()
-            .map(|mode| Outgoing::now(Message::Sync { source: source.clone(), mode, cause: cause.clone() }));
+        let syncs = syncs_asked_for(webhook, &raw.body).into_iter().map(|mode| {
+            let (source, cause, trace) = (source.clone(), cause.clone(), trace.clone());
+            Outgoing::now(Message::Sync { source, mode, cause, trace })
+        });
         Ok(send_all(self.queue.as_ref(), syncs.collect()).await?)
     }
 }

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use super::error::StageError;
 use super::ledger;
 use super::systems::Systems;
-use crate::domain::{Message, Reject, Run, RunState};
+use crate::domain::run::RecordCounts;
+use crate::domain::{Counts, Message, Reject, Run, RunState, SourceId};
+use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::ports::ledger::{MAX_WRITES, Write};
 use crate::ports::queue::{Outgoing, send_all};
@@ -30,6 +32,7 @@ pub struct Transform {
     pub queue: Arc<dyn QueueSender>,
     pub systems: Arc<Systems>,
     pub clock: Arc<dyn Clock>,
+    pub meter: Arc<dyn Meter>,
 }
 
 impl Transform {
@@ -37,10 +40,24 @@ impl Transform {
     pub async fn handle(&self, message: Message) -> Result<(), StageError> {
         match message {
             Message::Page { run, source, stream, slot } => self.page(&run, &source, &stream, slot).await,
-            Message::Delivery { config, source, raw } => self.delivery(&config, &source, &raw).await,
+            Message::Delivery { config, source, raw, trace } => self.delivery(&config, &source, &raw, trace).await,
             Message::Replay { config: _, source, raw } => self.replay(&source, &raw).await,
             Message::Sync { .. } | Message::Continue { .. } | Message::Settle { .. } => {
                 Err(StageError::Impossible("this message belongs to another stage".into()))
+            }
+        }
+    }
+
+    /// Tells the meter what became of records and rows.
+    fn count(&self, source: &SourceId, counts: &Counts) {
+        let (meter, source) = (self.meter.as_ref(), source.name.as_str());
+        let RecordCounts { fetched: _, mapped, filtered, rejected } = counts.records;
+        for (fate, n) in [("mapped", mapped), ("filtered", filtered), ("rejected", rejected)] {
+            meter.count(&metrics::RECORDS, &[source, fate], n);
+        }
+        for (entity, rows) in &counts.entities {
+            for (fate, n) in rows.named().into_iter().filter(|(fate, _)| *fate != "mapped") {
+                meter.count(&metrics::ROWS, &[entity.as_str(), fate], n);
             }
         }
     }

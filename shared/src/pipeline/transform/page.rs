@@ -4,6 +4,7 @@
 use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::domain::{Generation, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
+use crate::metrics;
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -21,6 +22,7 @@ impl Transform {
     ) -> Result<(), StageError> {
         let Some(stored) = ledger::run(self.ledger.as_ref(), id).await? else { return Ok(()) };
         let run = &stored.value;
+        ledger::note(run);
         if run.state == RunState::Ended {
             return Ok(());
         }
@@ -43,7 +45,7 @@ impl Transform {
             };
             self.keep_rejects(&applied.rejects).await?;
             let trouble = trouble.map(|why| format!("page {} can't be applied: {why}", slot.raw));
-            self.mark_done(&stored, done, applied, trouble).await?;
+            self.mark_done(&stored, source, done, applied, trouble).await?;
         }
         let run = ledger::run(self.ledger.as_ref(), id).await?.map_or(stored.value, |r| r.value);
         super::settle_if_sealed(self.ledger.as_ref(), self.queue.as_ref(), &run).await
@@ -54,7 +56,7 @@ impl Transform {
         let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
         match run.mode {
             Mode::Incremental => Ok(Some(self.change(source, key, &raw, Some(&run.id)).await?)),
-            Mode::Full | Mode::Rebuild => self.build(run, source, key, &raw).await,
+            Mode::Full | Mode::Rebuild | Mode::Restore => self.build(run, source, key, &raw).await,
         }
     }
 
@@ -94,6 +96,7 @@ impl Transform {
     async fn mark_done(
         &self,
         stored: &Stored<Run>,
+        source: &SourceId,
         done: ItemKey,
         mut applied: Applied,
         trouble: Option<String>,
@@ -121,7 +124,12 @@ impl Transform {
         }
         match self.ledger.transact(writes).await {
             Err(LedgerError::Refused { key, .. }) if key == done => Ok(()),
-            other => Ok(other?),
+            other => {
+                other?;
+                self.meter.count(&metrics::PAGES, &[source.name.as_str(), run.mode.as_str()], 1);
+                self.count(source, &applied.counts);
+                Ok(())
+            }
         }
     }
 }

@@ -54,7 +54,8 @@ impl Upkeep {
                 sweep = Sweep { after: keys.last().filter(|_| !over).cloned(), at: self.clock.now() };
                 for raw in keys.into_iter().map(RawKey) {
                     if changelog::entered_at(self.ledger.as_ref(), &id, &raw).await?.is_none() {
-                        let message = Message::Delivery { config: loaded.system.hash.clone(), source: id.clone(), raw };
+                        let (config, source) = (loaded.system.hash.clone(), id.clone());
+                        let message = Message::Delivery { config, source, raw, trace: None };
                         send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await?;
                         resent += 1;
                     }

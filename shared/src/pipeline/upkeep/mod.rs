@@ -5,12 +5,10 @@
 //! what no kept version can reach.
 
 mod deliveries;
-mod health;
 mod retention;
 
 use std::sync::Arc;
 
-pub use health::Health;
 pub use retention::Freed;
 
 use super::error::StageError;

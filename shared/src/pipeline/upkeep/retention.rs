@@ -239,6 +239,7 @@ impl Upkeep {
                 let writes = vec![
                     Write::Delete { key: ledger::counts_key(&run.id), when: Precondition::None },
                     Write::Delete { key: ledger::settling_key(&run.id), when: Precondition::None },
+                    Write::Delete { key: ledger::restore_key(&run.id), when: Precondition::None },
                     Write::Delete { key: ledger::run_key(&run.id), when: Precondition::None },
                 ];
                 self.ledger.transact(writes).await?;

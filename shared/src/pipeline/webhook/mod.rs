@@ -19,8 +19,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 pub use self::verify::{Delivery, Unverified, Verified};
-use crate::config::System;
-use crate::domain::{Message, SourceId};
+use crate::config::{Source, System};
+use crate::domain::{Message, SourceId, TraceParent};
+use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
 use crate::ports::{BlobWriter, Clock, Entropy, Fault, Outgoing, QueueSender, Secrets};
@@ -34,6 +35,7 @@ pub struct Webhook {
     pub secrets: Arc<dyn Secrets>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub meter: Arc<dyn Meter>,
 }
 
 pub struct HookRequest {
@@ -49,7 +51,20 @@ impl Webhook {
     /// Always an answer. One that is no 2xx asks the sender to come again, or tells it that coming again
     /// is no use.
     pub async fn receive(&self, system: &System, request: HookRequest) -> ApiResponse {
-        self.accept(system, request).await.unwrap_or_else(ApiResponse::from)
+        let hook = |hook: &&Source| hook.webhook.as_ref().is_some_and(|hook| hook.path == request.path);
+        let source = system.sources.values().find(hook).map_or("-".to_owned(), |source| source.name.to_string());
+        let answer = self.accept(system, request).await;
+        let verdict = match &answer {
+            Ok(_) => "accepted",
+            Err(problem) => match problem.code {
+                Code::NoRoute => "unknown",
+                Code::TooLarge => "too-large",
+                Code::Unverified => "unverified",
+                _ => "unavailable",
+            },
+        };
+        self.meter.count(&metrics::WEBHOOKS, &[&source, verdict], 1);
+        answer.unwrap_or_else(ApiResponse::from)
     }
 
     async fn accept(&self, system: &System, request: HookRequest) -> Result<ApiResponse, Problem> {
@@ -68,7 +83,15 @@ impl Webhook {
         let delivery = Delivery::new(source.clone(), request.headers, request.body);
         let delivery = verify::verify(delivery, &hook.verify, self.secrets.as_ref()).await?;
         let stored = store::store(&delivery, hook, self).await.map_err(|error| unavailable(&source, &error))?;
-        let message = Message::Delivery { config: system.hash.clone(), source: source.clone(), raw: stored.raw };
+        let span = self.entropy.next();
+        let given = delivery.header(TraceParent::HEADER).and_then(TraceParent::parse);
+        let trace = match given {
+            Some(given) => given.child(span),
+            None => TraceParent::new([self.entropy.next(), self.entropy.next()], span),
+        };
+        tracing::debug!(%source, raw = %stored.raw, trace = trace.trace_id(), "a delivery was taken in");
+        let (config, trace) = (system.hash.clone(), Some(trace));
+        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace };
         match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
             Some(Ok(())) => Ok(ApiResponse::json(202, &json!({ "accepted": stored.id }))),
             Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => {

@@ -37,6 +37,7 @@ fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
         secrets: secrets.clone(),
         clock: clock.clone(),
         entropy: Arc::new(Counting::default()),
+        meter: crate::metrics::none(),
     };
     let mut hook = config::Webhook {
         path: "in/blue".into(),
@@ -70,6 +71,7 @@ fn system(hook: config::Webhook) -> System {
         entities: Vec::new(),
         versions: Versions { keep: 2, raw: 3, grace: second },
         guard,
+        backups: None,
     }
 }
 
@@ -118,7 +120,7 @@ impl World {
         let sent = self.queue.sent.lock().unwrap();
         sent.iter()
             .map(|message| match message {
-                Message::Delivery { config, source, raw } => {
+                Message::Delivery { config, source, raw, trace: Some(_) } => {
                     assert_eq!((config.as_str(), source), ("c0ffee", &SourceId::new("blue")));
                     raw.clone()
                 }
@@ -139,7 +141,7 @@ fn body(answer: &ApiResponse) -> Json {
 fn times(raw: &Raw) -> (Millis, Millis, bool) {
     match raw.head.from {
         RawFrom::Delivery { received, timed, .. } => (raw.head.stated, received, timed),
-        RawFrom::Page { .. } => panic!("not a delivery"),
+        RawFrom::Page { .. } | RawFrom::Rows { .. } => panic!("not a delivery"),
     }
 }
 

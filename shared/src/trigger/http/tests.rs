@@ -62,6 +62,8 @@ fn world() -> World {
             (Secret::new("rules"), Caller::new("bob", [Role::Admin])),
         ])),
         open: false,
+        meter: crate::metrics::none(),
+        metrics: None,
     };
     World { http, seen, ledger }
 }
@@ -261,6 +263,7 @@ fn a_delivery_that_comes_before_any_configuration_has_to_come_again() {
         secrets,
         clock: Arc::new(FixedClock::default()),
         entropy: Arc::new(Counting::default()),
+        meter: crate::metrics::none(),
     };
     let hooks = CurrentHooks { webhook, systems: Arc::new(systems) };
     let world = World { http: Http { hooks: Some(Arc::new(hooks)), ..world.http }, ..world };

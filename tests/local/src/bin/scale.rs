@@ -206,7 +206,7 @@ impl Teal {
 
     async fn sync(&self) -> anyhow::Result<Run> {
         let (source, cause) = (SourceId::new("blue"), "scale".to_owned());
-        let asked = Asked { source, mode: Mode::Full, cause, switch: true, force: false };
+        let asked = Asked { source, mode: Mode::Full, cause, switch: true, force: false, trace: None };
         let Started::Run(id) = self.local.poll.start(asked).await? else { bail!("another run is at work") };
         let message = Outgoing::now(Message::Continue { run: id.clone() });
         send_all(self.local.queue.as_ref(), vec![message]).await?;

@@ -18,8 +18,11 @@ use crate::ports::queue::{Outgoing, send_all};
 impl Console {
     pub(super) async fn sync(&self, ask: &Ask<'_>) -> Answer {
         let wanted: SyncAsk = ask.body()?;
-        if wanted.mode == Some(Mode::Rebuild) {
-            return Err(wrong("a rebuild is asked for at /rebuild; 'mode' is full or incremental").into());
+        if matches!(wanted.mode, Some(Mode::Rebuild | Mode::Restore)) {
+            return Err(wrong(
+                "rebuilds are asked for at /rebuild and restores at /backups/restore; 'mode' is full or incremental",
+            )
+            .into());
         }
         if wanted.mode == Some(Mode::Incremental) && (wanted.switch == Some(false) || wanted.force) {
             let why = "an incremental run changes the active version as it goes, so that there is nothing to hold \
@@ -73,7 +76,7 @@ impl Console {
                     self.must_be_free(&source).await?;
                 }
                 let cause = ask.caller.subject.clone();
-                let asked = Asked { source, mode, cause, switch, force: wanted.force };
+                let asked = Asked { source, mode, cause, switch, force: wanted.force, trace: None };
                 let started = self.poll.start(asked).await?;
                 if let Started::Run(run) | Started::Resumes(run) = &started {
                     send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: run.clone() })]).await?;

@@ -253,6 +253,10 @@ impl Console {
                 })
             }
             RawFrom::Delivery { .. } => serde_json::from_slice(&raw.body).ok(),
+            RawFrom::Rows { .. } => {
+                let line = raw.body.split(|byte| *byte == b'\n').nth(reject.record as usize);
+                line.and_then(|line| serde_json::from_slice(line).ok())
+            }
         };
         let record = record.filter(|record| record.to_string().len() <= EXCERPT);
         if record.is_none() {

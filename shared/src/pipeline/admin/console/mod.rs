@@ -16,6 +16,14 @@
 //! GET  /rejects         ?entity= &source= &code= &run= &id= &limit=
 //! GET  /rejects/{id}
 //! GET  /export          ?version= &entity= &after=
+//! GET  /backups
+//! POST /backups         {full?}                                      202, begins one
+//! POST /backups/make    {}                                           goes on with it
+//! GET  /backups/{id}    ?from=                                       checks it
+//! POST /backups/restore {backup?, switch?, force?}                   202, the run
+//! POST /import          {}                                           the import
+//! POST /import/lines    {import, n, lines}
+//! POST /import/end      {import, parts, switch?, force?}             202, the run
 //! ```
 //!
 //! Owns the shapes of questions and answers, and the audit of what was asked. Owns no work of its own: each
@@ -27,6 +35,7 @@
 
 mod act;
 mod ask;
+mod backups;
 mod look;
 mod problem;
 mod view;
@@ -41,6 +50,7 @@ use self::ask::Ask;
 use super::Admin;
 use crate::domain::QueueName;
 use crate::pipeline::api::{AdminApi, ApiResponse, Code, Problem, Query};
+use crate::pipeline::backup::Backups;
 use crate::pipeline::caller::Caller;
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger::{self, Audit};
@@ -67,6 +77,7 @@ pub struct Console {
     pub admin: Arc<Admin>,
     pub poll: Arc<Poll>,
     pub switch: Arc<Switch>,
+    pub backups: Arc<Backups>,
     pub ledger: Arc<dyn Ledger>,
     pub blobs: Arc<dyn BlobReader>,
     pub queue: Arc<dyn QueueSender>,
@@ -126,6 +137,13 @@ impl Console {
             ("rejects", "") => self.rejects(ask).await,
             ("rejects", id) => self.reject(ask, id).await,
             ("export", "") => self.export(ask).await,
+            ("backups", "") => self.backups(ask).await,
+            ("backups", "make") => self.make_backup(ask).await,
+            ("backups", "restore") => self.restore(ask).await,
+            ("backups", id) => self.verify_backup(ask, id).await,
+            ("import", "") => self.begin_import(ask).await,
+            ("import", "lines") => self.import_lines(ask).await,
+            ("import", "end") => self.end_import(ask).await,
             _ => Err(Problem::new(Code::NoRoute, format!("the admin API has no '/{path}'")).into()),
         }
     }
