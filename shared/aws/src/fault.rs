@@ -106,6 +106,7 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-pub(crate) fn permanent(what: impl Into<String>) -> Fault {
+#[must_use]
+pub fn permanent(what: impl Into<String>) -> Fault {
     Fault::new(FaultKind::Permanent, what)
 }
