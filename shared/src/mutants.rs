@@ -88,6 +88,8 @@ mutants! {
     RawLetGo "raw-let-go",
     /// Somebody may switch to a build though what it built was built again since.
     OvertakenShown "overtaken-shown",
+    /// A rebuild becomes visible though readers were taken to another listing than it was made from.
+    AnotherListing "another-listing",
     /// Retention looks up which runs are over after it has worked out what is needed.
     RunsListedLast "runs-listed-last",
     /// A host deletes a message before what it asks for is done.

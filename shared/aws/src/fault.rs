@@ -74,7 +74,7 @@ where
         ),
         _ if DENIED.contains(&code) => (
             FaultKind::Transient,
-            format!("{object}: {action} is not allowed; grant it to the role that this runs under"),
+            format!("{object}: {action} is not allowed; grant it to the role that this runs under ({message})"),
         ),
         _ if MISSING.contains(&code) => (
             FaultKind::Transient,

@@ -4,6 +4,7 @@
 //!
 //! Always holds: all clients share one HTTP client; every call has a timeout and a budget of retries.
 
+pub mod actions;
 pub mod clients;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;

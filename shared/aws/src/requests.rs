@@ -23,12 +23,6 @@ impl Requests {
     pub fn counts(&self) -> Counts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    /// All requests of a service, such as `DynamoDB`.
-    #[must_use]
-    pub fn of(&self, service: &str) -> u64 {
-        self.counts().iter().filter(|((s, _), _)| s == service).map(|(_, count)| count).sum()
-    }
 }
 
 impl Intercept for Requests {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::jq::Program;
+use super::jq::{Input, Program};
 use super::path::Path;
 use super::schedule::Schedule;
 use crate::domain::{ConfigHash, EntityName, FieldType, Mode, Schema, SourceName, StreamName};
@@ -91,8 +91,8 @@ pub struct Rule {
 impl Rule {
     /// A program that fails, or gives anything but `true`, says no.
     #[must_use]
-    pub fn applies(&self, body: &Json) -> bool {
-        self.when.as_ref().is_none_or(|when| when.run(body, 1).is_ok_and(|out| out == [Json::Bool(true)]))
+    pub fn applies(&self, body: &Input) -> bool {
+        self.when.as_ref().is_none_or(|when| when.run_on(body, 1).is_ok_and(|out| out == [Json::Bool(true)]))
     }
 }
 

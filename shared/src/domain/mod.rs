@@ -26,4 +26,4 @@ pub use run::{Counts, Mode, Outcome, Run, RunState};
 pub use schema::{Field, FieldType, Schema};
 pub use secret::Secret;
 pub use time::Millis;
-pub use version::{Generation, GenerationId, Manifest, Pointer, Version, VersionState};
+pub use version::{Generation, GenerationId, Manifest, Pointer, Version, VersionState, newest_listed};

@@ -64,6 +64,14 @@ pub struct Generation {
     pub since: u64,
 }
 
+/// Of the generations that a version names, the one that says which complete listing of a source it shows:
+/// entities that were declared since have none.
+#[must_use]
+pub fn newest_listed<'a>(generations: &'a [Generation], source: &SourceId) -> Option<&'a Generation> {
+    let listed = generations.iter().filter(|g| g.source == *source && g.listing.is_some());
+    listed.max_by_key(|g| g.id.number)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionState {

@@ -96,7 +96,7 @@ pub async fn entries(
             item.key.sort.parse().map_err(|_| {
                 StageError::Impossible(format!("'{}' is no number of a change log entry", item.key.sort))
             })?;
-        out.push((number, ledger::understand(&item.key, item.value)?));
+        out.push((number, ledger::understand(&item.key, &item.value)?));
     }
     Ok(out)
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ impl MemoryLedger {
 }
 
 fn item(key: &ItemKey, value: &serde_json::Value) -> Item {
-    Item { key: key.clone(), value: value.clone(), revision: 1, mark: 0 }
+    Item { key: key.clone(), value: Arc::new(value.clone()), revision: 1, mark: 0 }
 }
 
 #[async_trait]

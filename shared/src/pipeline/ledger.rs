@@ -30,6 +30,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,11 +58,11 @@ pub async fn read<T: DeserializeOwned>(
     key: &ItemKey,
 ) -> Result<Option<Stored<T>>, LedgerError> {
     let Some(item) = ledger.get(key).await? else { return Ok(None) };
-    Ok(Some(Stored { value: understand(key, item.value)?, revision: item.revision, mark: item.mark }))
+    Ok(Some(Stored { value: understand(key, &item.value)?, revision: item.revision, mark: item.mark }))
 }
 
-pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: Json) -> Result<T, LedgerError> {
-    serde_json::from_value(value).map_err(|error| {
+pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: &Json) -> Result<T, LedgerError> {
+    T::deserialize(value).map_err(|error| {
         let what = format!("ledger item '{}/{}' is not as this version of Teal writes it", key.part, key.sort);
         LedgerError::Fault(Fault::new(FaultKind::Permanent, what).because(error))
     })
@@ -78,7 +79,7 @@ pub async fn read_all<T: DeserializeOwned>(
         let items = ledger.list(part, prefix, out.last().map(|(sort, _)| sort.as_str()), PAGE).await?;
         let last = items.len() < PAGE;
         for item in items {
-            let value = understand(&item.key, item.value)?;
+            let value = understand(&item.key, &item.value)?;
             out.push((item.key.sort, value));
         }
         if last {
@@ -95,7 +96,7 @@ pub fn put<T: Serialize>(key: ItemKey, value: &T, when: Precondition) -> Write {
 }
 
 pub fn put_marked<T: Serialize>(key: ItemKey, value: &T, mark: u64, when: Precondition) -> Write {
-    let value = serde_json::to_value(value).expect("ledger types have only string keys");
+    let value = Arc::new(serde_json::to_value(value).expect("ledger types have only string keys"));
     let when = if mutants::on(Mutant::UnconditionalWrite) { Precondition::None } else { when };
     Write::Put { key, value, mark, when }
 }

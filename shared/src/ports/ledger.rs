@@ -8,6 +8,7 @@
 //! repoints them in the transaction that writes [`pointer_key`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -39,7 +40,8 @@ impl ItemKey {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     pub key: ItemKey,
-    pub value: Value,
+    /// Shared with whoever keeps it: items are read far more often than written.
+    pub value: Arc<Value>,
     /// Grows with every write of the item.
     pub revision: u64,
     /// A number that the last writer chose, such as its fence; 0 when it chose none.
@@ -74,7 +76,7 @@ impl Precondition {
 pub enum Write {
     Put {
         key: ItemKey,
-        value: Value,
+        value: Arc<Value>,
         mark: u64,
         when: Precondition,
     },

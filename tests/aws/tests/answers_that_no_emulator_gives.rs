@@ -1,5 +1,7 @@
 //! Throttling, half-done batches, cancelled transactions, lost answers, missing permissions: what each becomes.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ fn key(sort: &str) -> ItemKey {
 }
 
 fn put(sort: &str, when: Precondition) -> Write {
-    Write::Put { key: key(sort), value: json!("value"), mark: 0, when }
+    Write::Put { key: key(sort), value: json!("value").into(), mark: 0, when }
 }
 
 fn dynamodb(error: &str) -> Answer {

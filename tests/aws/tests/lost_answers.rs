@@ -1,15 +1,19 @@
 //! The effect happened and the answer was lost, or half of a batch was done: on the emulator, behind a wire that
 //! does it.
 
-use std::sync::Arc;
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::json;
-use teal::domain::{Fence, GenerationId};
+use teal::domain::{Effect, Fence, Key, Millis, RecordChange};
 use teal::ports::blobs::Put;
-use teal::ports::entities::{Dropped, Gate, GenerationSpec};
+use teal::ports::entities::{Dropped, Gate, ListQuery, Merged, Writer};
 use teal::ports::{
-    BlobReader, BlobWriter, EntityAdmin, EntityReader, ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write,
+    BlobReader, BlobWriter, EntityAdmin, EntityReader, EntityWriter, ItemKey, Ledger, LedgerError, LedgerReader,
+    Precondition, Write,
 };
 use teal_aws::AwsClients;
 use teal_aws::dynamodb::entities::DynamoEntities;
@@ -17,6 +21,7 @@ use teal_aws::dynamodb::ledger::DynamoLedger;
 use teal_aws::dynamodb::tables;
 use teal_aws::s3_blobs::S3Blobs;
 use teal_aws_tests::harness::SYSTEM;
+use teal_aws_tests::talents::{generation, page, spec};
 use teal_aws_tests::wire::{Answer, Request, Wire};
 use teal_emulator::Emulator;
 
@@ -62,7 +67,7 @@ async fn an_add_whose_answer_was_lost_is_added_once() {
     let (wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
     ledger.transact(vec![add(3)]).await.unwrap();
-    assert_eq!(ledger.get(&key()).await.unwrap().unwrap().value, json!({"n": 3}));
+    assert_eq!(*ledger.get(&key()).await.unwrap().unwrap().value, json!({"n": 3}));
     let sent = wire.seen();
     assert_eq!((sent.len(), &sent[0].operation), (3, &"TransactWriteItems".to_owned()));
 }
@@ -72,7 +77,8 @@ async fn a_transaction_whose_answer_was_lost_is_no_refusal() {
     let Some(emulator) = teal_emulator::shared() else { return };
     let (_wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
-    let put = Write::Put { key: ItemKey::new("part", "b"), value: json!(1), mark: 0, when: Precondition::Absent };
+    let put =
+        Write::Put { key: ItemKey::new("part", "b"), value: json!(1).into(), mark: 0, when: Precondition::Absent };
     ledger.transact(vec![put, add(1)]).await.expect("its own first attempt is nobody else's");
 }
 
@@ -81,7 +87,7 @@ async fn a_put_whose_answer_was_lost_is_no_refusal() {
     let Some(emulator) = teal_emulator::shared() else { return };
     let (wire, clients) = behind(emulator, lossy).await;
     let ledger = DynamoLedger::new(clients, "table", SYSTEM);
-    let put = |when| vec![Write::Put { key: key(), value: json!(1), mark: 0, when }];
+    let put = |when| vec![Write::Put { key: key(), value: json!(1).into(), mark: 0, when }];
     ledger.transact(put(Precondition::Absent)).await.expect("its own first attempt is nobody else's");
     assert_eq!((wire.seen()[0].operation.as_str(), wire.seen().len()), ("PutItem", 2));
     let again = ledger.transact(put(Precondition::Absent)).await;
@@ -96,30 +102,6 @@ async fn an_object_whose_answer_was_lost_is_there() {
     let stored = blobs.put_if_absent("a", Bytes::from_static(b"1")).await.unwrap();
     assert_eq!(stored, Put::WasThere, "which is what a sender who repeats himself is told, too");
     assert_eq!(blobs.get("a").await.unwrap(), "1");
-}
-
-fn spec() -> GenerationSpec {
-    let field = teal::domain::Field {
-        name: "id".to_owned(),
-        kind: teal::domain::FieldType::Integer,
-        required: true,
-        index: false,
-    };
-    let schema = teal::domain::Schema {
-        entity: "talents".into(),
-        fields: vec![field],
-        key: vec!["id".to_owned()],
-        relations: Vec::new(),
-    };
-    GenerationSpec {
-        id: GenerationId { entity: "talents".into(), number: 1 },
-        schema: Arc::new(schema),
-        floor: teal::domain::Millis(0),
-        owner_is_key: true,
-        base: None,
-        gate: Gate::Open,
-        fence: Fence(1),
-    }
 }
 
 /// The emulator gets the first key alone; the others come back as not done.
@@ -161,9 +143,9 @@ async fn what_a_batch_leaves_out_is_asked_for_again() {
     })
     .await;
     let entities = DynamoEntities::new(clients, "table", SYSTEM);
-    entities.create(spec()).await.unwrap();
-    assert_eq!(entities.head(&spec().id).await.unwrap().rows, 0);
-    assert_eq!(entities.drop_slice(&spec().id, 10).await.unwrap(), Dropped::Gone);
+    entities.create(spec(1, true)).await.unwrap();
+    assert_eq!(entities.head(&generation(1)).await.unwrap().rows, 0);
+    assert_eq!(entities.drop_slice(&generation(1), 10).await.unwrap(), Dropped::Gone);
     let gets = wire.seen().iter().filter(|request| request.operation == "BatchGetItem").count();
     assert!(gets >= 2, "{gets}");
 }
@@ -178,16 +160,37 @@ async fn gates_that_were_half_set_are_set_by_who_comes_again() {
     })
     .await;
     let entities = DynamoEntities::new(clients, "table", SYSTEM);
-    let id = spec().id;
-    entities.create(spec()).await.unwrap();
+    let id = generation(1);
+    entities.create(spec(1, true)).await.unwrap();
     let ids = std::slice::from_ref(&id);
     entities.set_gates(ids, Gate::Closed, Fence(2)).await.expect_err("the heads could not follow");
     assert_eq!(entities.head(&id).await.unwrap().gate, Gate::Closed, "nobody gets in who asks the root");
     entities.set_gates(ids, Gate::Open, Fence(3)).await.unwrap();
-    let change = teal::domain::RecordChange {
-        owner: teal::domain::Key::int(1),
-        effect: teal::domain::Effect::Delete { provider: None, stated: teal::domain::Millis(5) },
-    };
-    use teal::ports::EntityWriter;
-    entities.merge(&id, teal::ports::entities::Writer::Live, "s", &[change]).await.unwrap();
+    let effect = Effect::Delete { provider: None, stated: Millis(5) };
+    let change = RecordChange { owner: Key::int(1), effect };
+    entities.merge(&id, Writer::Live, "s", &[change]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_merge_whose_answers_are_lost_is_merged_once() {
+    let Some(emulator) = teal_emulator::shared() else { return };
+    let tokens = Mutex::new(BTreeSet::new());
+    let (_wire, clients) = behind(emulator, move |request, _| {
+        let token = request.json()["ClientRequestToken"].to_string();
+        let first = request.operation == "TransactWriteItems" && tokens.lock().unwrap().insert(token);
+        if first { Answer::Lose } else { Answer::HandOn }
+    })
+    .await;
+    let entities = DynamoEntities::new(clients, "table", SYSTEM);
+    let id = generation(1);
+    entities.create(spec(1, true)).await.unwrap();
+    for slot in 0..3 {
+        let changes = page(slot * 100..slot * 100 + 100, 10, "n");
+        let merged = entities.merge(&id, Writer::Live, &format!("s{slot}"), &changes).await.unwrap();
+        assert_eq!(merged, Merged { new: 100, ..Merged::default() });
+    }
+    let rows = entities.list(&id, &ListQuery { limit: 1000, ..ListQuery::default() }).await.unwrap();
+    let sum = rows.iter().fold(0u64, |sum, row| sum.wrapping_add(row.hash().0));
+    let head = entities.head(&id).await.unwrap();
+    assert_eq!((rows.len(), head.rows, head.sum), (300, 300, sum));
 }

@@ -1,5 +1,7 @@
 //! Many writers at the same rows, each as a process of its own.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use futures::future::join_all;
 use teal::domain::{Effect, Fence, GenerationId, Key, Millis, RecordChange};
 use teal::ports::entities::{Gate, ListQuery, Writer};

@@ -103,12 +103,6 @@ impl Emulator {
         Err(format!("the emulator on port {port} is not healthy after {} s", PATIENCE.as_secs()))
     }
 
-    /// The process, for whoever measures it.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What an SDK needs to be a caller of this account. Every account has tables, queues and secrets of its own;
     /// names of buckets are shared.
     #[must_use]

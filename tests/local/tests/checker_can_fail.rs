@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use teal::domain::{GenerationId, Key, Pointer, Row, RowHash, Version};
 use teal::pipeline::ledger;
 use teal::pipeline::serve::Serve;
@@ -78,11 +79,11 @@ impl LedgerReader for MovesOneByOne {
         }
         let old = ledger::manifest(self.real.as_ref(), self.before).await?.expect("it is kept");
         Ok(item.map(|mut item| {
-            let mut pointer: Pointer = serde_json::from_value(item.value).expect("it is a pointer");
+            let mut pointer: Pointer = Pointer::deserialize(&*item.value).expect("it is a pointer");
             for (entity, number) in pointer.generations.iter_mut().skip(self.moved) {
                 *number = old.generations[entity];
             }
-            item.value = serde_json::to_value(pointer).expect("it was one before");
+            item.value = Arc::new(serde_json::to_value(pointer).expect("it was one before"));
             item
         }))
     }

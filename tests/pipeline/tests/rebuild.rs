@@ -1,11 +1,15 @@
 //! P13: another mapping makes another version from what was kept, without a request.
 
 use serde_json::json;
-use teal::domain::{Outcome, Version, VersionState};
+use teal::domain::{Mode, Outcome, RunId, Version, VersionState};
 use teal::pipeline::admin::Example;
 use teal::pipeline::switch::MoveTo;
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::{Event, Kind};
+
+fn switch_to(version: u32) -> MoveTo {
+    MoveTo { version: Version(version), force: false, as_was: false, who: "ada".into() }
+}
 
 #[tokio::test]
 async fn a_rebuild_asks_for_nothing_and_gives_the_same_rows() {
@@ -57,8 +61,7 @@ async fn a_changed_mapping_shows_its_difference_before_anybody_reads_it() {
     bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "bio": "Fresh." } }));
     bench.tell(Event::TalentUpdated, 2).await;
     bench.runner.drain().await;
-    let ask = MoveTo { version: Version(2), force: false, as_was: false, who: "ada".into() };
-    bench.runner.switch.move_to(&ask).await.unwrap();
+    bench.runner.switch.move_to(&switch_to(2)).await.unwrap();
     assert_eq!(bench.row("talents", "2").await.unwrap()["nickname"], "Fresh.", "changes while it waited are in it");
     assert!(bench.row("media_tags", "1").await.is_none());
     assert_eq!(bench.blue.counts().requests, requests);
@@ -80,4 +83,42 @@ async fn a_page_that_the_new_connector_can_not_read_makes_no_version() {
     assert_eq!(run.outcome, Some(Outcome::Failed), "{run:?}");
     assert!(run.reason.unwrap().contains("rows"));
     assert_eq!(bench.runner.export().await, before);
+}
+
+/// Version 2 has the newer listing, readers are back at version 1, and version 3 is rebuilt from that.
+async fn rebuilt_from_the_older_listing(switch: bool) -> (Bench, RunId) {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.blue.patch(Kind::Talents, 4, &json!({ "profile": { "city": "Newtown" } }));
+    bench.synced().await;
+    bench.runner.switch.move_to(&switch_to(1)).await.unwrap();
+    let run = bench.runner.poll.start_rebuild(switch, false, "cli".into()).await.unwrap();
+    (bench, run)
+}
+
+#[tokio::test]
+async fn a_rebuild_whose_listing_readers_left_meanwhile_is_dropped_and_nothing_is_missing() {
+    let (bench, run) = rebuilt_from_the_older_listing(true).await;
+    bench.runner.switch.move_to(&switch_to(2)).await.unwrap();
+    let run = bench.go_on(run).await;
+    assert_eq!(run.outcome, Some(Outcome::Failed), "{run:?}");
+    assert!(run.reason.unwrap().contains("teal rebuild"));
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    bench.sync(Mode::Incremental).await;
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
+    assert_eq!(bench.rebuild(true).await.outcome, Some(Outcome::Complete), "another one is free to start");
+}
+
+#[tokio::test]
+async fn a_rebuild_that_waits_can_not_be_switched_to_once_readers_see_another_listing() {
+    let (bench, run) = rebuilt_from_the_older_listing(false).await;
+    assert_eq!(bench.go_on(run).await.outcome, Some(Outcome::Complete));
+    bench.runner.switch.move_to(&switch_to(2)).await.unwrap();
+    let refused = bench.runner.switch.move_to(&switch_to(3)).await.unwrap_err();
+    assert!(refused.to_string().contains("another listing"), "{refused}");
+    bench.runner.switch.move_to(&switch_to(1)).await.unwrap();
+    bench.runner.switch.move_to(&switch_to(3)).await.unwrap();
+    bench.sync(Mode::Incremental).await;
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
 }

@@ -20,6 +20,7 @@ async fn two_versions() -> Bench {
     bench.tell(Event::TalentUpdated, 1).await;
     bench.runner.drain().await;
     bench.blue.patch(Kind::Talents, 4, &json!({ "profile": { "city": "Newtown" } }));
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
     bench.synced().await;
     bench.world.clock.advance(std::time::Duration::from_secs(30));
     bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "city": "Farport" } }));
@@ -99,4 +100,27 @@ async fn going_back_before_the_run_that_switched_has_ended_stays_gone_back() {
     assert_eq!(bench.runner.pointer().await.version, Version(1), "what somebody chose since stays");
     assert_eq!(bench.runner.export().await, before);
     assert_eq!(bench.last_run().await.outcome, Some(Outcome::Complete));
+}
+
+#[tokio::test]
+async fn a_run_that_was_under_way_does_not_move_on_the_cursor_that_going_back_set_back() {
+    let mut bench = two_versions().await;
+    bench.blue.patch(Kind::Talents, 5, &json!({ "profile": { "city": "Newtown" } }));
+    // All is fetched, and whoever fetched it does not live to end the run.
+    bench.restart(&Trace::new(|call: &Call| {
+        if call.what.contains("/cursor#") && call.op == "transact" { Decision::Stop } else { Decision::Proceed }
+    }));
+    bench.runner.ask_for_sync("blue", Mode::Incremental).await;
+    bench.runner.drain().await;
+    assert_eq!(bench.runner.unfinished_runs().await.len(), 1);
+
+    bench.restart(&Trace::default());
+    bench.runner.switch.move_to(&back_to(1, false)).await.unwrap();
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.runner.wake_up().await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(bench.last_run().await.outcome, Some(Outcome::Complete));
+    assert_ne!(bench.row("talents", "4").await.unwrap()["city"], "Newtown", "the listing of version 2 is not in it");
+    bench.sync(Mode::Incremental).await;
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
 }

@@ -259,7 +259,7 @@ fn understand(part: &str, item: &Item) -> Result<LedgerItem, LedgerError> {
             Value::Object(numbers.collect::<Option<Map<_, _>>>().ok_or_else(damaged)?)
         }
     };
-    Ok(LedgerItem { key: ItemKey::new(part, sort), value, revision: revision(item), mark: mark(item) })
+    Ok(LedgerItem { key: ItemKey::new(part, sort), value: Arc::new(value), revision: revision(item), mark: mark(item) })
 }
 
 fn revision(item: &Item) -> u64 {

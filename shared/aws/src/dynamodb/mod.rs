@@ -185,7 +185,8 @@ impl Table {
                     canceled.cancellation_reasons()
                 }
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => &[],
-                _ => return Err(fault(error, "dynamodb:TransactWriteItems", &self.object())),
+                // There is no permission for transactions, but one for each kind of write.
+                _ => return Err(fault(error, "dynamodb:PutItem (or another write)", &self.object())),
             };
             let code = |reason: &aws_sdk_dynamodb::types::CancellationReason| {
                 reason.code().filter(|code| *code != "None").map(str::to_owned)

@@ -1,7 +1,7 @@
 //! Items in a sorted map; a transaction is checked whole, then written whole.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -86,7 +86,7 @@ impl State {
                     }
                 }
                 Write::Add { key, numbers } => {
-                    sums.insert(key.clone(), added(key, item.map(|item| &item.value), numbers)?);
+                    sums.insert(key.clone(), added(key, item.map(|item| &*item.value), numbers)?);
                 }
             }
         }
@@ -100,14 +100,14 @@ impl State {
                 Write::Add { key, .. } => {
                     let value = sums.remove(key).expect("a sum was made for every Add, and no key comes twice");
                     let mark = state.items.get(key).map_or(0, |item| item.mark);
-                    state.put(key.clone(), value, mark);
+                    state.put(key.clone(), Arc::new(value), mark);
                 }
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, key: ItemKey, value: Value, mark: u64) {
+    fn put(&mut self, key: ItemKey, value: Arc<Value>, mark: u64) {
         self.revision += 1;
         let item = Item { key: key.clone(), value, revision: self.revision, mark };
         self.items.insert(key, item);

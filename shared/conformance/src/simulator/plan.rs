@@ -95,7 +95,7 @@ impl Default for Size {
 pub const ENTITIES: [&str; 5] = ["things", "parts", "groups", "notes", "tags"];
 
 /// What has broken promises when it came together, with the milliseconds in between.
-fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 5] {
+fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
     let source = dice.below(SOURCES.len());
     let rebuild = |switch| Action::Rebuild { switch, force: true };
     let full = Action::Sync { source, mode: Mode::Full };
@@ -126,6 +126,17 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 5] {
             (2000 + dice.number() % 400, Action::ReplayRejects),
         ],
         vec![(0, rebuild(true)), (dice.number() % 400, rebuild(true))],
+        // Somebody goes back, builds that again, and goes forth before it is done.
+        vec![
+            (0, Action::Sync { source: 1, mode: Mode::Full }),
+            (30_000, Action::Edit { source: 1, count: 3 }),
+            (300_000, Action::Sync { source: 1, mode: Mode::Full }),
+            (330_000, Action::Rollback { as_was: false }),
+            (340_000, rebuild(false)),
+            (340_000 + dice.number() % 4000, Action::Rollback { as_was: false }),
+            (350_000, Action::SwitchToReady { force: true }),
+            (700_000, Action::Sync { source: 1, mode: Mode::Incremental }),
+        ],
     ]
 }
 
@@ -199,7 +210,7 @@ impl Plan {
             }
         }
         actions.sort_by_key(|(at, _)| *at);
-        let (look_again, without) = (dice.once_in(3), Vec::new());
+        let (look_again, without) = (dice.once_in(5), Vec::new());
         Self { seed, shape, records: size.records, rounds, actions, look_again, without, most_faults: u64::MAX }
     }
 

@@ -1,7 +1,7 @@
 //! One simulation from its plan to its verdict.
 //!
 //! Three parts: the plan is carried out while faults strike; then faults stop and everything has to drain;
-//! then, in one of three worlds, everything is rebuilt from raw and synced once more, undisturbed, and has to be
+//! then, in one of five worlds, everything is rebuilt from raw and synced once more, undisturbed, and has to be
 //! what the sources have.
 
 use std::collections::BTreeMap;

@@ -198,7 +198,7 @@ impl Upstream for SimUpstream {
             world.oracle.sent_round(index);
         }
         let lied = endpoint.lie.is_some();
-        world.oracle.served(index, &request.url, &page.records, lied);
+        world.oracle.served(index, &request.url, lied);
         world.note(|| {
             let ids: Vec<u64> = page.records.iter().map(|record| record.id).collect();
             format!(

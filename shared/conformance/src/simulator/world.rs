@@ -327,7 +327,7 @@ impl<L: LedgerReader + ?Sized> LedgerReader for ServedLedger<L> {
             && let Some(old) = self.world.oracle.pointer_before(self.world.time.now().minus(MOMENT))
             && self.world.strikes(Kind::StalePointer)
         {
-            let value = serde_json::to_value(old).expect("a pointer has only string keys");
+            let value = Arc::new(serde_json::to_value(old).expect("a pointer has only string keys"));
             return Ok(item.map(|item| Item { value, ..item }));
         }
         Ok(item)

@@ -61,11 +61,11 @@ fn key(sort: &str) -> ItemKey {
 }
 
 fn put(sort: &str, value: Value, when: Precondition) -> Write {
-    Write::Put { key: key(sort), value, mark: 0, when }
+    Write::Put { key: key(sort), value: value.into(), mark: 0, when }
 }
 
 fn marked(sort: &str, mark: u64, when: Precondition) -> Write {
-    Write::Put { key: key(sort), value: json!(mark), mark, when }
+    Write::Put { key: key(sort), value: json!(mark).into(), mark, when }
 }
 
 fn add(sort: &str, numbers: &[(&str, i64)]) -> Write {
@@ -77,7 +77,7 @@ async fn read(ledger: &dyn Ledger, sort: &str) -> Option<Item> {
 }
 
 async fn value(ledger: &dyn Ledger, sort: &str) -> Option<Value> {
-    read(ledger, sort).await.map(|item| item.value)
+    read(ledger, sort).await.map(|item| (*item.value).clone())
 }
 
 async fn sorts(ledger: &dyn Ledger, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
@@ -105,10 +105,14 @@ pub async fn a_put_is_read_back_with_its_mark(harness: &dyn LedgerHarness) {
     let ledger = harness.fresh().await;
     ledger.transact(vec![marked("a", 7, Precondition::None)]).await.unwrap();
     let item = read(&*ledger, "a").await.unwrap();
-    assert_eq!((item.key, item.value, item.mark), (key("a"), json!(7), 7));
+    assert_eq!((item.key, &*item.value, item.mark), (key("a"), &json!(7), 7));
     ledger.transact(vec![put("a", json!("plain"), Precondition::None)]).await.unwrap();
     let item = read(&*ledger, "a").await.unwrap();
-    assert_eq!((item.value, item.mark), (json!("plain"), 0), "the last writer's mark counts, also when it chose none");
+    assert_eq!(
+        (&*item.value, item.mark),
+        (&json!("plain"), 0),
+        "the last writer's mark counts, also when it chose none"
+    );
 }
 
 pub async fn what_is_not_there_is_none(harness: &dyn LedgerHarness) {
@@ -311,7 +315,8 @@ pub async fn a_listing_is_in_byte_order_of_one_part(harness: &dyn LedgerHarness)
         ledger.transact(vec![put(sort, json!(1), Precondition::None)]).await.unwrap();
     }
     for part in ["par", "parts", "part#", "Part"] {
-        let write = Write::Put { key: ItemKey::new(part, "a"), value: json!(1), mark: 0, when: Precondition::None };
+        let write =
+            Write::Put { key: ItemKey::new(part, "a"), value: json!(1).into(), mark: 0, when: Precondition::None };
         ledger.transact(vec![write]).await.unwrap();
     }
     assert_eq!(sorts(&*ledger, "", None, 100).await, in_order);
@@ -402,10 +407,10 @@ pub async fn what_was_written_is_there_for_the_next_process(harness: &dyn Ledger
 pub async fn the_pointers_item_is_an_item_like_any_other(harness: &dyn LedgerHarness) {
     let ledger = harness.fresh().await;
     let pointer = json!({"version": 0, "previous": null, "generations": {}, "fence": 1, "at": 0});
-    let write = |value: &Value, when| Write::Put { key: pointer_key(), value: value.clone(), mark: 1, when };
+    let write = |value: &Value, when| Write::Put { key: pointer_key(), value: value.clone().into(), mark: 1, when };
     ledger.transact(vec![write(&pointer, Precondition::Absent)]).await.unwrap();
     let item = ledger.get(&pointer_key()).await.unwrap().unwrap();
-    assert_eq!((&item.value, item.mark), (&pointer, 1));
+    assert_eq!((&*item.value, item.mark), (&pointer, 1));
     assert!(ledger.transact(vec![write(&pointer, Precondition::Absent)]).await.is_err());
     ledger.transact(vec![write(&pointer, Precondition::Matches(item.revision))]).await.unwrap();
 }

@@ -20,7 +20,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn put(sort: &str) -> Vec<Write> {
-    vec![Write::Put { key: ItemKey::new("p", sort), value: json!(sort), mark: 0, when: Precondition::Absent }]
+    vec![Write::Put { key: ItemKey::new("p", sort), value: json!(sort).into(), mark: 0, when: Precondition::Absent }]
 }
 
 fn settle(run: &str) -> Outgoing {

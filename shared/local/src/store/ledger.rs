@@ -4,6 +4,7 @@
 //! again never gets a revision that it had before.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -70,7 +71,7 @@ fn transact(db: &Connection, writes: &[Write]) -> Result<(), Trouble<LedgerError
             Write::Add { numbers, .. } => {
                 let item = find::<LedgerError>(db, key)?;
                 let mark = item.as_ref().map_or(0, |item| item.mark);
-                let value = sum(key, item.map(|item| item.value), numbers)?;
+                let value = sum(key, item.map(|item| Arc::unwrap_or_clone(item.value)), numbers)?;
                 put(db, key, &value, mark, revision)?;
             }
         }

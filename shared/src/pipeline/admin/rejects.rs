@@ -44,7 +44,7 @@ impl Admin {
             let last = items.len() < ledger::PAGE;
             after = items.last().map(|item| item.key.sort.clone());
             for item in items {
-                let reject: Reject = ledger::understand(&item.key, item.value)?;
+                let reject: Reject = ledger::understand(&item.key, &item.value)?;
                 let matters = named || matter.contains(&(reject.source.clone(), reject.config.clone()));
                 if out.len() < limit && matters && filter.matches(&item.key.sort, &reject) {
                     out.push((item.key.sort, reject));

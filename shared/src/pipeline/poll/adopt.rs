@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::start::Origin;
 use super::{Budget, Poll, Polled, page};
-use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName};
+use crate::domain::{GenerationId, Millis, Mode, Run, RunId, RunState, SourceId, StreamName, newest_listed};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
@@ -74,9 +74,8 @@ impl Poll {
     /// What the active generations of a source began from.
     async fn origin_of(&self, loaded: &Loaded, source: &SourceId) -> Result<Origin, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
-        generations.retain(|g| g.source == *source);
-        let Some(newest) = generations.iter().filter(|g| g.listing.is_some()).max_by_key(|g| g.id.number) else {
+        let generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
+        let Some(newest) = newest_listed(&generations, source) else {
             return Ok(Origin { listing: None, floor: Millis(0), since: 0 });
         };
         let origin = Origin { listing: newest.listing.clone(), floor: newest.floor, since: newest.since };
@@ -134,7 +133,7 @@ impl Poll {
         let first = progress.slots;
         let mut writes = Vec::with_capacity(items.len() + 2);
         for item in &items {
-            let slot: Slot = ledger::understand(&item.key, item.value.clone())?;
+            let slot: Slot = ledger::understand(&item.key, &item.value)?;
             let key = ledger::slot_key(&run.id, source, stream, progress.slots);
             writes.push(ledger::put(key, &slot, Precondition::Absent));
             progress.slots += 1;

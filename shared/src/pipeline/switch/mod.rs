@@ -126,11 +126,14 @@ impl Switch {
             && !mutants::on(Mutant::OvertakenShown)
         {
             return Err(StageError::Impossible(format!(
-                "{} is overtaken: {entity} was built again since, and readers see it as of {newer}. Build it again,                  with `teal rebuild` or a full sync",
+                "{} is overtaken: {entity} was built again since, and readers see it as of {newer}. Build it again, with `teal rebuild` or a full sync",
                 target.version
             )));
         }
         let target = self.as_it_would_be(&target).await?;
+        if let Some(why) = self.left_behind(&target).await? {
+            return Err(StageError::Impossible(why));
+        }
         let mut from = BTreeMap::new();
         for source in target.own.iter().map(|generation| &generation.source) {
             if !from.contains_key(source) {

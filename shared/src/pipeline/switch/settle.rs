@@ -100,8 +100,12 @@ impl Switch {
             self.end(run, None, Vec::new()).await?;
             return Ok(Settled::Moved);
         }
-        let run = self.mark_settling(run).await?;
+        let Some(run) = self.mark_settling(run).await? else { return Ok(Settled::Stays) };
         let mut target = self.as_it_would_be(&target).await?;
+        if let Some(why) = self.left_behind(&target).await? {
+            self.drop_build(run, target.manifest, Some((Outcome::Failed, why))).await?;
+            return Ok(Settled::Stays);
+        }
         let mut from = BTreeMap::new();
         for generation in &target.own {
             let replayed = target.manifest.replayed.get(&generation.source.to_string());
@@ -151,15 +155,18 @@ impl Switch {
         Ok(Settled::Moved)
     }
 
-    async fn mark_settling(&self, run: Stored<Run>) -> Result<Stored<Run>, StageError> {
+    /// `None` when somebody ended the run while we were away: whatever is written from here on is written only
+    /// if the run is still as it is returned.
+    async fn mark_settling(&self, run: Stored<Run>) -> Result<Option<Stored<Run>>, StageError> {
         if run.value.state == RunState::Settling || mutants::on(Mutant::ReadBeforeLease) {
-            return Ok(run);
+            return Ok(Some(run));
         }
         let mut next = run.value.clone();
         next.state = RunState::Settling;
         let write = ledger::put(ledger::run_key(&next.id), &next, ledger::unchanged(Some(&run)));
         self.ledger.transact(vec![write]).await?;
-        ledger::run(self.ledger.as_ref(), &next.id).await?.ok_or(StageError::NoRun(next.id))
+        let marked = ledger::run(self.ledger.as_ref(), &next.id).await?;
+        Ok(marked.filter(|run| run.value.state != RunState::Ended))
     }
 
     /// The build stays beside the active version, for somebody to look at and switch to.

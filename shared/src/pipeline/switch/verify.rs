@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Settling, Switch, Target};
 use crate::config::{Guard, RelationsGuard};
-use crate::domain::{Counts, EntityName, GenerationId, Key};
+use crate::domain::{Counts, EntityName, Generation, GenerationId, Key, newest_listed};
+use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
 use crate::pipeline::poll::Budget;
@@ -46,6 +47,26 @@ pub struct RelationVerdict {
 }
 
 impl Switch {
+    /// Why a rebuild may not be shown: it was made from another complete listing than the one that readers see,
+    /// so cursors may have moved on behind what it lacks.
+    pub(super) async fn left_behind(&self, target: &Target) -> Result<Option<String>, StageError> {
+        let Target { manifest, own, shown } = target;
+        let rebuilt = |g: &&Generation| g.listing != manifest.run;
+        if manifest.activated.is_some() || !own.iter().any(|g| rebuilt(&g)) || mutants::on(Mutant::AnotherListing) {
+            return Ok(None);
+        }
+        let shown = ledger::generations(self.ledger.as_ref(), shown.value.generation_ids()).await?;
+        let differs =
+            |g: &&Generation| newest_listed(&shown, &g.source).and_then(|s| s.listing.as_ref()) != g.listing.as_ref();
+        Ok(own.iter().filter(rebuilt).find(differs).map(|generation| {
+            format!(
+                "{} was rebuilt from another listing of source '{}' than the one that readers see now. Build it \
+                 again with `teal rebuild`",
+                manifest.version, generation.source.name
+            )
+        }))
+    }
+
     /// Sizes and rejects of the target's own generations against what is active.
     pub(super) async fn compare_sizes(&self, target: &Target, counts: Option<&Counts>) -> Result<Verdict, StageError> {
         let mut verdict = Verdict::default();

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::try_join_all;
 use serde_json::Value as Json;
 
+use crate::config::jq::Input;
 use crate::config::path::Scope;
 use crate::config::{Action, Entity};
 use crate::domain::raw::RawFrom;
@@ -240,7 +241,8 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
     let Some(webhook) = &loaded.source(&raw.head.source.name)?.webhook else { return Ok(Vec::new()) };
     let Ok(body) = serde_json::from_slice::<Json>(&raw.body).map(Arc::new) else { return Ok(Vec::new()) };
     let mut items = Vec::new();
-    for (index, rule) in webhook.on.iter().enumerate().filter(|(_, rule)| rule.applies(&body)) {
+    let asked = Input::new(&body);
+    for (index, rule) in webhook.on.iter().enumerate().filter(|(_, rule)| rule.applies(&asked)) {
         match &rule.action {
             Action::Sync { .. } => {}
             Action::Upsert { stream, .. } | Action::Delete { stream, .. } if !timed => {

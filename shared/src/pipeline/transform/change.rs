@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::config::Action;
+use crate::config::jq::Input;
+use crate::config::{Action, Webhook};
 use crate::domain::{
-    ConfigHash, Generation, GenerationId, Message, Raw, RawKey, Reject, RunId, SourceId, VersionState,
+    ConfigHash, Generation, GenerationId, Message, Mode, Raw, RawKey, Reject, RunId, SourceId, VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
@@ -117,7 +118,7 @@ impl Transform {
             applied.rejects.iter().enumerate().map(|(nth, reject)| ledger::reject_key(reject, nth)).collect();
         let others = self.mappings_but(source, &generations).await?;
         for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
-            let reject: Reject = ledger::understand(&item.key, item.value)?;
+            let reject: Reject = ledger::understand(&item.key, &item.value)?;
             if others.contains(&reject.config) && !mutants::on(Mutant::RejectsOfOthers) {
                 continue;
             }
@@ -174,14 +175,23 @@ impl Transform {
     ) -> Result<(), StageError> {
         let loaded = self.systems.get(config).await?;
         let Some(webhook) = &loaded.source(&source.name)?.webhook else { return Ok(()) };
-        let body = serde_json::from_slice(&raw.body).unwrap_or(serde_json::Value::Null);
-        let mut syncs = Vec::new();
-        for rule in webhook.on.iter().filter(|rule| rule.applies(&body)) {
-            if let Action::Sync { mode } = rule.action {
-                let cause = format!("{WEBHOOK_CAUSE}{}", key.0.rsplit('/').next().unwrap_or_default());
-                syncs.push(Outgoing::now(Message::Sync { source: source.clone(), mode, cause }));
-            }
-        }
-        Ok(send_all(self.queue.as_ref(), syncs).await?)
+        let cause = format!("{WEBHOOK_CAUSE}{}", key.0.rsplit('/').next().unwrap_or_default());
+        let syncs = syncs_asked_for(webhook, &raw.body)
+            .into_iter()
+            .map(|mode| Outgoing::now(Message::Sync { source: source.clone(), mode, cause: cause.clone() }));
+        Ok(send_all(self.queue.as_ref(), syncs.collect()).await?)
     }
+}
+
+fn syncs_asked_for(webhook: &Webhook, body: &[u8]) -> Vec<Mode> {
+    let rules = webhook.on.iter().filter_map(|rule| match rule.action {
+        Action::Sync { mode } => Some((rule, mode)),
+        _ => None,
+    });
+    let rules: Vec<_> = rules.collect();
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let body = Input::new(&serde_json::from_slice(body).unwrap_or(serde_json::Value::Null));
+    rules.into_iter().filter(|(rule, _)| rule.applies(&body)).map(|(_, mode)| mode).collect()
 }

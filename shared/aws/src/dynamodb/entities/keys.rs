@@ -15,6 +15,8 @@ use crate::fault::permanent;
 pub const FIRST: u8 = 0;
 /// How many shards a large generation has, besides the first.
 const SPREAD: u8 = 16;
+/// The most shards that a generation has.
+pub const SHARDS: usize = 1 + SPREAD as usize;
 
 pub const ROOT: &str = "root";
 pub const HEAD: &str = "!";

@@ -47,7 +47,7 @@ impl Change {
     pub fn speaks_against(&self, plan: &Plan) -> bool {
         match &self.effect {
             // Where the key is the owner, the one row's own order says what the listing would.
-            ChangeEffect::Upsert { rows, complete, .. } => *complete && !(plan.owner_is_key && !rows.is_empty()),
+            ChangeEffect::Upsert { rows, complete, .. } => *complete && (rows.is_empty() || !plan.owner_is_key),
             ChangeEffect::Delete(_) => true,
         }
     }

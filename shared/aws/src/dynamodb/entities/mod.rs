@@ -33,6 +33,7 @@ mod entry;
 mod generation;
 mod keys;
 mod merge;
+mod pieces;
 mod read;
 mod values;
 mod walk;

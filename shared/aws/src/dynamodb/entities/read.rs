@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
-use teal::domain::{Fence, GenerationId, Key, Row, RowHash, Value};
+use teal::domain::{GenerationId, Key, Row, RowHash, Value};
 use teal::ports::entities::{Compare, Dangling, Head, ListQuery};
 use teal::ports::{EntitiesError, Fault};
 
@@ -15,7 +15,7 @@ use super::super::tables::SORT_KEY;
 use super::super::{Item, number, s, string, together};
 use super::DynamoEntities;
 use super::entry::Entry;
-use super::generation::{Plan, Root, damaged, totals};
+use super::generation::{Plan, damaged, totals};
 use super::keys::{self, Layout};
 use super::values::{self, Compiled};
 use super::walk::{Walk, Want};
@@ -33,10 +33,9 @@ impl DynamoEntities {
             (rows, sum, sequence) = (rows + r, sum + s, sequence + q);
         }
         let wrapped = |number: i128| u64::try_from(number.rem_euclid(1 << 64)).unwrap_or(0);
-        let Root { gate, fence: Fence(fence), .. } = root;
         Ok(Head {
-            gate,
-            fence: Fence(fence),
+            gate: root.gate,
+            fence: root.fence,
             sequence: wrapped(sequence),
             rows: wrapped(rows),
             sum: wrapped(sum),
@@ -167,7 +166,7 @@ impl DynamoEntities {
             calls.push(call.boxed());
         }
         let mut keys = BTreeSet::new();
-        for page in together(calls, usize::from(u8::MAX)).await? {
+        for page in together(calls, keys::SHARDS).await? {
             if page.last_evaluated_key.is_some() {
                 return Ok(None);
             }

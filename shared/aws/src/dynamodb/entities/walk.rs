@@ -15,6 +15,9 @@ use super::super::{Item, Table, string, together};
 use super::DynamoEntities;
 use super::keys::{self, Layout};
 
+/// Items asked for at once.
+const LARGEST_PAGE: usize = 1000;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -71,12 +74,15 @@ impl Walk<'_> {
     pub async fn next(&mut self, limit: usize) -> Result<Vec<(String, Item)>, Fault> {
         let mut found = Vec::new();
         // A fair share each, and a little more, so that most shards are asked once.
-        let share = (limit / self.shards.len()).saturating_add(limit / 8 / self.shards.len() + 2).min(limit);
+        let share = (limit / self.shards.len()).saturating_add(limit / 8 / self.shards.len() + 2);
+        let share = share.min(limit).min(LARGEST_PAGE);
         while found.len() < limit {
-            let (table, prefix, want) = (self.table, &self.prefix, self.want);
-            let empty = self.shards.iter_mut().filter(|shard| shard.read.is_empty() && !shard.ended);
-            let calls = empty.map(|shard| shard.read_on(table, prefix, want, share).boxed()).collect();
-            together(calls, usize::from(u8::MAX)).await?;
+            if self.shards.iter().any(Shard::is_to_be_read) {
+                let (table, prefix, want) = (self.table, &self.prefix, self.want);
+                let empty = self.shards.iter_mut().filter(|shard| shard.is_to_be_read());
+                let calls = empty.map(|shard| shard.read_on(table, prefix, want, share).boxed()).collect();
+                together(calls, keys::SHARDS).await?;
+            }
             let fronts = self.shards.iter_mut().filter(|shard| !shard.read.is_empty());
             let Some(least) = fronts.min_by(|a, b| a.read[0].0.cmp(&b.read[0].0)) else { break };
             found.extend(least.read.pop_front());
@@ -86,9 +92,13 @@ impl Walk<'_> {
 }
 
 impl Shard {
+    fn is_to_be_read(&self) -> bool {
+        self.read.is_empty() && !self.ended
+    }
+
     /// Until there is something, or nothing any more.
     async fn read_on(&mut self, table: &Table, prefix: &str, want: Want, limit: usize) -> Result<(), Fault> {
-        while self.read.is_empty() && !self.ended {
+        while self.is_to_be_read() {
             let visible = want != Want::Entries;
             let page = table
                 .query_prefix(&self.partition, prefix, self.after.as_deref(), limit, |query| {

@@ -1,17 +1,15 @@
 //! A merge: in pieces that fit into a transaction, each read, merged and written, and again if somebody was
 //! quicker.
 //!
-//! Always holds: a piece is whole records, unless one record alone is too large. Then its rows come first, in
-//! pieces that hide nothing, as if each were a listing with something missing, and what it speaks against last: the
-//! join of the pieces is the record. Killed in between, a merge leaves some pieces; the same merge again completes
-//! them and counts as it would have, because every row knows the slot that brought it.
+//! Always holds: a piece is whole or not there. Killed in between, a merge leaves some pieces; the same merge again
+//! completes them and counts as it would have, because every row knows the slot that brought it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use teal::domain::row::first_eight;
-use teal::domain::{Absence, Effect, GenerationId, Key, RecordChange, Row};
+use teal::domain::{GenerationId, RecordChange};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::FaultKind;
 use teal::ports::{EntitiesError, Fault};
@@ -20,18 +18,14 @@ use super::super::action::{ABSENT, Action};
 use super::super::{Item, ItemId, MAX_ACTIONS, Transacted, n, s, together};
 use super::entry::Entry;
 use super::generation::{Plan, Root, damaged, gate_name, totals};
-use super::keys::{self, Layout};
-use super::merge::{Change, ChangeEffect, Loaded, Merge, NewRow};
+use super::keys;
+use super::merge::{Change, Loaded, Merge};
+use super::pieces::{MOST_BYTES, Piece, pieces, prepare, split, touched_by};
 use super::values::{self, indexed};
 use super::{DynamoEntities, Found};
-use crate::fault::permanent;
 
 /// Rows with which a small generation grows.
 pub const LARGE: i128 = 2000;
-/// An item has 400 KB at most, names of attributes included.
-const LARGEST_ROW: usize = 390_000;
-/// A transaction has 4 MB at most.
-const MOST_BYTES: usize = 3_500_000;
 /// Pieces that are under way together, where they can't touch the same entries.
 const PIECES_AT_ONCE: usize = 4;
 
@@ -44,12 +38,6 @@ enum Attempt {
     TooLarge,
     /// Somebody was quicker, or a gate is on its way.
     Again,
-}
-
-struct Piece {
-    changes: Vec<Change>,
-    /// See `Merge`. Only a piece of one change has a bound.
-    most_hidden: usize,
 }
 
 impl DynamoEntities {
@@ -70,7 +58,7 @@ impl DynamoEntities {
         };
         let slot = first_eight(&Sha256::digest(slot));
         let changes = changes.iter().map(|change| prepare(&plan, change)).collect::<Result<Vec<_>, _>>()?;
-        let pieces = pieces(&plan, layout, slot, changes);
+        let pieces = pieces(&plan, layout, slot, writer, changes);
         let at_once = if plan.owner_is_key { PIECES_AT_ONCE } else { 1 };
         let pieces = pieces.into_iter().map(|piece| self.piece(&plan, writer, slot, piece).boxed()).collect();
         Ok(together(pieces, at_once).await?.into_iter().fold(Merged::default(), plus))
@@ -283,16 +271,6 @@ fn lets_in(action: Action, made: u64, writer: Writer) -> Action {
     }
 }
 
-/// Entries of the records and of the rows that they have now.
-fn touched_by(plan: &Plan, changes: &[Change]) -> BTreeSet<String> {
-    let mut sorts = BTreeSet::new();
-    for change in changes.iter().filter(|change| !change.is_too_old(plan)) {
-        sorts.insert(change.owner_entry(plan));
-        sorts.extend(change.rows().iter().map(|row| keys::row(&row.key)));
-    }
-    sorts
-}
-
 fn loaded(found: Found, wanted: BTreeSet<String>) -> Result<BTreeMap<String, Loaded>, Fault> {
     let Found { plan, root, mut items, .. } = found;
     let mut entries = BTreeMap::new();
@@ -324,109 +302,6 @@ fn written_bytes(entry: &Loaded) -> usize {
     }
     let made: usize = entry.after.made.iter().map(String::len).sum();
     entry.after.row.as_ref().map_or(0, |row| row.values.len()) + made
-}
-
-fn prepare(plan: &Plan, change: &RecordChange) -> Result<Change, Fault> {
-    let effect = match &change.effect {
-        Effect::Upsert { order, rows, complete } => ChangeEffect::Upsert {
-            order: *order,
-            rows: rows.iter().map(|row| new_row(plan, &change.owner, row)).collect::<Result<_, _>>()?,
-            complete: *complete,
-        },
-        Effect::Delete { provider, stated } => ChangeEffect::Delete(Absence::deleted(*provider, *stated)),
-    };
-    Ok(Change { owner: keys::encode(&plan.id, &change.owner)?, effect })
-}
-
-fn new_row(plan: &Plan, owner: &Key, row: &Row) -> Result<NewRow, Fault> {
-    let id = &plan.id;
-    if plan.owner_is_key && row.key != *owner {
-        let what = format!("row {} of {id} was made by record {owner}; there, a row's key is its record's", row.key);
-        return Err(permanent(what));
-    }
-    let key = keys::encode(id, &row.key)?;
-    let values = values::encode(id, &plan.schema, row)?;
-    if values.len() > LARGEST_ROW {
-        let what = format!(
-            "row {} of {id} has {} KB, and an item of DynamoDB 400 at most; leave a field out of its mapping, or bound \
-             it with max_length",
-            row.key,
-            values.len() / 1000
-        );
-        return Err(permanent(what));
-    }
-    let indexed = indexed(&plan.schema).filter(|(at, _)| !row.values[*at].is_null()).count();
-    Ok(NewRow { key, hash: row.hash().0, values, indexed })
-}
-
-/// Cuts changes into pieces that should fit into a transaction each.
-///
-/// Where the key is the owner, changes of different keys have nothing to do with each other: sorted by shard, a
-/// piece touches few heads, and pieces can go their ways together. Merges begin at different shards.
-fn pieces(plan: &Plan, layout: Layout, slot: u64, mut changes: Vec<Change>) -> Vec<Vec<Change>> {
-    let room = match (layout, plan.owner_is_key) {
-        (Layout::Small, _) => MAX_ACTIONS - 2,
-        (_, true) => MAX_ACTIONS - 8,
-        // Rows of one record may be in every shard.
-        (_, false) => MAX_ACTIONS - 17,
-    };
-    if plan.owner_is_key {
-        changes.sort_by_cached_key(|change| {
-            let shard = layout.places(&keys::row(&change.owner)).last().unwrap_or(keys::FIRST);
-            ((u64::from(shard) + slot % 16) % 16, change.owner.clone())
-        });
-    }
-    let mut pieces: Vec<Vec<Change>> = Vec::new();
-    let (mut actions, mut bytes) = (0, 0);
-    for change in changes {
-        let rows = change.rows();
-        let more = rows.iter().map(|row| 1 + row.indexed).sum::<usize>() + usize::from(!plan.owner_is_key);
-        let more_bytes: usize = rows.iter().map(|row| row.values.len()).sum();
-        // Changes of one key count one after the other.
-        let goes_on = |piece: &Vec<Change>| {
-            let same_key = plan.owner_is_key && piece.last().is_some_and(|last| last.owner == change.owner);
-            same_key || (actions + more <= room && bytes + more_bytes <= MOST_BYTES)
-        };
-        match pieces.last_mut().filter(|piece| goes_on(piece)) {
-            Some(piece) => {
-                piece.push(change);
-                (actions, bytes) = (actions + more, bytes + more_bytes);
-            }
-            None => {
-                pieces.push(vec![change]);
-                (actions, bytes) = (more, more_bytes);
-            }
-        }
-    }
-    pieces
-}
-
-fn split(plan: &Plan, mut piece: Piece) -> Result<Vec<Piece>, Fault> {
-    let whole = |changes| Piece { changes, most_hidden: usize::MAX };
-    if piece.changes.len() > 1 {
-        let rest = piece.changes.split_off(piece.changes.len() / 2);
-        return Ok(vec![whole(piece.changes), whole(rest)]);
-    }
-    let change = &piece.changes[0];
-    match &change.effect {
-        ChangeEffect::Upsert { order, rows, complete } if rows.len() > 1 || (!rows.is_empty() && *complete) => {
-            let part = |rows: &[NewRow], complete| {
-                let effect = ChangeEffect::Upsert { order: *order, rows: rows.to_vec(), complete };
-                whole(vec![Change { owner: change.owner.clone(), effect }])
-            };
-            let (first, rest) = rows.split_at(rows.len().div_ceil(2));
-            Ok(vec![part(first, false), part(rest, *complete)])
-        }
-        _ => {
-            let few = MAX_ACTIONS / (2 + indexed(&plan.schema).count());
-            let most_hidden = if piece.most_hidden == usize::MAX { few } else { piece.most_hidden / 2 };
-            if most_hidden == 0 {
-                let what = format!("what record {:?} of {} makes does not fit into DynamoDB", change.owner, plan.id);
-                return Err(permanent(what));
-            }
-            Ok(vec![Piece { changes: piece.changes, most_hidden }])
-        }
-    }
 }
 
 fn plus(a: Merged, b: Merged) -> Merged {

@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use memchr::memmem::Finder;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use teal::domain::{
@@ -38,7 +39,6 @@ use self::model::Parsed;
 pub use self::readers::Next;
 use self::runs::RunSeen;
 use super::executor::Time;
-use super::source::Record;
 use super::sources::Sources;
 use super::system::{API_KEY, HOOK_SECRET, Mapping, SOURCES, STREAM, Shape};
 use crate::memory::{MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, Observer, lock};
@@ -220,7 +220,7 @@ impl Oracle {
 
     fn item<T: DeserializeOwned>(&self, key: &ItemKey) -> Option<T> {
         let item = at_once(self.ledger.get(key)).expect("the world's own ledger can be read")?;
-        Some(serde_json::from_value(item.value).expect("items are as their types are written"))
+        Some(T::deserialize(&*item.value).expect("items are as their types are written"))
     }
 
     fn items<T: DeserializeOwned>(&self, part: &str, prefix: &str) -> Vec<(String, T)> {
@@ -277,7 +277,7 @@ impl Oracle {
     }
 
     /// A source gave a page to whoever holds its lease.
-    pub fn served(&self, source: usize, url: &str, records: &[Record], lied: bool) {
+    pub fn served(&self, source: usize, url: &str, lied: bool) {
         let key = ledger::lease_key(&SourceId::new(SOURCES[source]));
         let Some(lease) = self.item::<Lease>(&key) else { return };
         let troubles = (self.troubles)();
@@ -286,7 +286,6 @@ impl Oracle {
             state.runs.entry(RunId::new(&lease.holder)).or_insert_with(|| RunSeen::new(self.time.now(), troubles));
         *run.pages.entry(url.to_owned()).or_default() += 1;
         run.lied |= lied;
-        run.records += records.len();
     }
 
     /// P1: a webhook was answered. What was accepted is stored, and somebody will be told of it.
@@ -333,11 +332,11 @@ impl Observer for Oracle {
             self.json_keeps_secrets(value, key);
             match (key.part.as_str(), key.sort.as_str()) {
                 _ if *key == pointer_key() => {
-                    let pointer = serde_json::from_value(value.clone()).expect("a pointer is one");
+                    let pointer = Pointer::deserialize(&**value).expect("a pointer is one");
                     self.pointer_moved(pointer);
                 }
                 (ledger::RUN, _) => {
-                    let run = serde_json::from_value(value.clone()).expect("a run is one");
+                    let run = Run::deserialize(&**value).expect("a run is one");
                     self.run_written(&run);
                 }
                 (part, sort) => {

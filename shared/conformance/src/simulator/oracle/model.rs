@@ -18,17 +18,22 @@ pub struct Parsed {
     is_page: bool,
     /// `None` when it is no JSON.
     body: Option<Json>,
+    /// Of the records in it, in their order: a raw object is looked at far more often than it comes.
+    hashes: Vec<u64>,
 }
 
 impl Parsed {
     pub fn new(raw: &Bytes) -> Self {
         let end = raw.iter().position(|byte| *byte == b'\n').expect("a raw object has a head");
         let head: Json = serde_json::from_slice(&raw[..end]).expect("a head is JSON");
-        Self {
-            stated: head["stated"].as_i64().expect("a head says when"),
-            is_page: head["from"]["kind"] == "page",
-            body: serde_json::from_slice(&raw[end + 1..]).ok(),
-        }
+        let is_page = head["from"]["kind"] == "page";
+        let body: Option<Json> = serde_json::from_slice(&raw[end + 1..]).ok();
+        let hashes = match &body {
+            Some(body) if is_page => body["data"].as_array().into_iter().flatten().map(record_hash).collect(),
+            Some(body) if body["event"] == "changed" => vec![record_hash(&body["data"])],
+            _ => Vec::new(),
+        };
+        Self { stated: head["stated"].as_i64().expect("a head says when"), is_page, body, hashes }
     }
 
     /// How many records a page holds; `None` when it holds no list of them.
@@ -59,16 +64,16 @@ impl Model {
 
     /// The same, for whoever looks at one more often.
     pub fn take_parsed(&mut self, key: &str, raw: &Parsed, entity: &str, mapping: Mapping, floor: i64) {
-        let Parsed { stated, is_page, body: Some(body) } = raw else { return };
+        let Parsed { stated, is_page, body: Some(body), hashes } = raw else { return };
         let stated = *stated;
         if *is_page {
-            for record in body["data"].as_array().into_iter().flatten() {
-                self.record(key, record, stated, entity, mapping, floor);
+            for (record, hash) in body["data"].as_array().into_iter().flatten().zip(hashes) {
+                self.record(key, record, (stated, *hash), entity, mapping, floor);
             }
             return;
         }
         match body["event"].as_str() {
-            Some("changed") => self.record(key, &body["data"], stated, entity, mapping, floor),
+            Some("changed") => self.record(key, &body["data"], (stated, hashes[0]), entity, mapping, floor),
             Some("gone") => {
                 let id = body["data"]["id"].as_i64().expect("a delete names a record");
                 if matches!(entity, "things" | "parts") {
@@ -84,14 +89,22 @@ impl Model {
         }
     }
 
-    fn record(&mut self, key: &str, record: &Json, stated: i64, entity: &str, mapping: Mapping, floor: i64) {
+    fn record(
+        &mut self,
+        key: &str,
+        record: &Json,
+        (stated, hash): (i64, u64),
+        entity: &str,
+        mapping: Mapping,
+        floor: i64,
+    ) {
         let owner = record["id"].as_i64().expect("a record has a key");
         let provider = match entity {
             "things" | "parts" => record["updated"].as_i64(),
             "groups" => record["rev"].as_i64(),
             _ => None,
         };
-        let order = (provider, stated, record_hash(record));
+        let order = (provider, stated, hash);
         let mut rows = Vec::new();
         let mut whole = true;
         if entity == "parts" {

@@ -1,6 +1,6 @@
 //! P3, P4 and P6 at the moment when the pointer moves: what readers see from now on is whole.
 
-use teal::domain::{Generation, GenerationId, Key, Manifest, Millis, Outcome, Pointer, Run, VersionState};
+use teal::domain::{Generation, GenerationId, Key, Manifest, Millis, Outcome, Pointer, Run, RunId, VersionState};
 use teal::pipeline::ledger::{self, StreamProgress};
 use teal::ports::EntityReader;
 
@@ -70,6 +70,7 @@ impl Oracle {
             self.listing_is_complete(id, &generation, run.as_ref());
             if let (Some(run), Some(before)) = (&run, before) {
                 self.guard_was_heard(id, head.rows, run, pointer, before);
+                self.is_not_behind(id, &generation, pointer, before);
             }
         }
         let mut state = self.state();
@@ -128,6 +129,19 @@ impl Oracle {
         let enough = (rows + told) as f64 >= least;
         self.expect(enough || forced, Promise::P3, || {
             format!("{id} is shown with {rows} rows instead of {}, past the guard", old.rows)
+        });
+    }
+
+    /// P4: what is shown for the first time has a newer listing of its own, or the one that readers had.
+    fn is_not_behind(&self, id: &GenerationId, generation: &Generation, pointer: &Pointer, before: &Pointer) {
+        let builder = self.item::<Manifest>(&ledger::version_key(pointer.version)).and_then(|manifest| manifest.run);
+        let had = before.generation_ids().into_iter().filter_map(|other| self.generation(&other));
+        let had = had.filter(|other| other.source == generation.source && other.listing.is_some());
+        let had = had.max_by_key(|other| other.id.number).and_then(|other| other.listing);
+        let begun = |run: &Option<RunId>| run.as_ref().and_then(|run| Some(self.state().runs.get(run)?.created));
+        let is_newer = generation.listing == builder && begun(&builder) > begun(&had);
+        self.expect(is_newer || generation.listing == had, Promise::P4, || {
+            format!("{id} is made of listing {:?}, and readers came from {had:?}", generation.listing)
         });
     }
 

@@ -22,7 +22,6 @@ pub(super) struct RunSeen {
     pub lied: bool,
     /// The source sent it in circles.
     pub sent_round: bool,
-    pub records: usize,
     /// What had gone wrong when it began.
     troubles: u64,
     /// Slots that its streams had filled.
@@ -39,7 +38,6 @@ impl RunSeen {
             pages: BTreeMap::new(),
             lied: false,
             sent_round: false,
-            records: 0,
             troubles,
             slots: BTreeMap::new(),
         }
