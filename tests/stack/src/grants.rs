@@ -1,10 +1,12 @@
 //! What each role of a port needs to be granted on AWS, and which roles a function's code asks for.
 //!
-//! The one table from role traits to actions. Which roles a function has is read from its `main.rs` and from the
+//! The table from roles to actions is `teal_aws::actions`. Which roles a function has is read from its `main.rs` and from the
 //! fields of the stages that it makes, so that a stage that asks for another role needs another grant, or a test
 //! fails.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use teal_aws::actions;
 
 use crate::root;
 
@@ -22,51 +24,31 @@ pub enum Target {
 
 pub type Grants = BTreeMap<Target, BTreeSet<&'static str>>;
 
-const READ: [&str; 2] = ["dynamodb:GetItem", "dynamodb:Query"];
-const READ_MANY: &str = "dynamodb:BatchGetItem";
-/// The parts of a transaction, each of which is granted by itself.
-const WRITE: [&str; 4] =
-    ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
-
-/// The table. A role that is not in it needs nothing of AWS.
+/// A role that is not here needs nothing of AWS.
 fn of_role(role: &str) -> Vec<(Target, &'static str)> {
-    let on = |target, actions: &[&'static str]| actions.iter().map(|action| (target, *action)).collect::<Vec<_>>();
-    let ledger = |actions: &[&'static str]| on(Target::LedgerTable, actions);
-    let entities = |actions: &[&'static str]| on(Target::EntitiesTable, actions);
-    match role {
-        "LedgerReader" => ledger(&READ),
-        "Ledger" => [ledger(&READ), ledger(&WRITE)].concat(),
-        "EntityReader" => [entities(&READ), entities(&[READ_MANY])].concat(),
-        "EntityWriter" => [entities(&READ), entities(&[READ_MANY]), entities(&WRITE)].concat(),
-        "EntityAdmin" => {
-            [entities(&READ), entities(&[READ_MANY, "dynamodb:BatchWriteItem"]), entities(&WRITE)].concat()
-        }
-        // Who may not list is told of a missing object that it is forbidden.
-        "BlobReader" => on(Target::Bucket, &["s3:GetObject", "s3:ListBucket"]),
-        "BlobWriter" => on(Target::Bucket, &["s3:PutObject"]),
-        "BlobAdmin" => on(Target::Bucket, &["s3:DeleteObject"]),
-        "QueueSender" => on(Target::Queues, &["sqs:SendMessage"]),
-        "Secrets" => on(Target::Secrets, &["ssm:GetParameter"]),
-        "Depths" => on(Target::Queues, &["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]),
-        "Schedules" => on(
-            Target::Schedules,
-            &[
-                "iam:PassRole",
-                "scheduler:CreateSchedule",
-                "scheduler:DeleteSchedule",
-                "scheduler:GetSchedule",
-                "scheduler:ListSchedules",
-                "scheduler:UpdateSchedule",
-            ],
-        ),
-        // The host's own: what an event source mapping needs, and what makes failed messages come again earlier.
-        "Rests" => on(
+    let (target, actions): (Target, &[&str]) = match role {
+        "LedgerReader" => (Target::LedgerTable, actions::LEDGER_READER),
+        "Ledger" => (Target::LedgerTable, actions::LEDGER),
+        "EntityReader" => (Target::EntitiesTable, actions::ENTITY_READER),
+        "EntityWriter" => (Target::EntitiesTable, actions::ENTITY_WRITER),
+        "EntityAdmin" => (Target::EntitiesTable, actions::ENTITY_ADMIN),
+        "BlobReader" => (Target::Bucket, actions::BLOB_READER),
+        "BlobWriter" => (Target::Bucket, actions::BLOB_WRITER),
+        "BlobAdmin" => (Target::Bucket, actions::BLOB_ADMIN),
+        "QueueSender" => (Target::Queues, actions::QUEUE_SENDER),
+        "Secrets" => (Target::Secrets, actions::SECRETS),
+        "Schedules" => (Target::Schedules, actions::SCHEDULES),
+        // The host's own: what people ask about queues, what an event source mapping needs, and what makes failed
+        // messages come again earlier.
+        "Depths" => (Target::Queues, &["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]),
+        "Rests" => (
             Target::OwnQueue,
             &["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
         ),
-        "Clock" | "Entropy" | "Upstream" | "Connectors" | "AdminApi" => Vec::new(),
+        "Clock" | "Entropy" | "Upstream" | "Connectors" => return Vec::new(),
         other => panic!("the role '{other}' is not in the table of grants"),
-    }
+    };
+    actions.iter().map(|action| (target, *action)).collect()
 }
 
 /// What a function has to be granted.

@@ -92,8 +92,8 @@ fn statements(role: &Json) -> Vec<&Json> {
     let all = role["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();
     all.iter()
         .flat_map(|statement| match statement["Fn::If"].as_array() {
-            // Of the two stores of secrets, the default one: they are granted alike.
-            Some(choice) => choice.get(1).into_iter().collect::<Vec<_>>(),
+            // Both sides of a choice.
+            Some(choice) => choice[1..].iter().filter(|statement| statement.get("Action").is_some()).collect(),
             None => vec![statement],
         })
         .collect()
@@ -125,7 +125,7 @@ fn target(function: &str, statement: &Json) -> Option<Target> {
         Target::OwnQueue
     } else if of("sqs:") {
         Target::Queues
-    } else if of("ssm:") {
+    } else if of("ssm:") || of("secretsmanager:") {
         Target::Secrets
     } else if of("scheduler:") || of("iam:") {
         Target::Schedules
