@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use teal::ports::{Clock, Entropy};
 
@@ -108,6 +108,13 @@ impl AwsClients {
             #[cfg(feature = "scheduler")]
             scheduler: OnceLock::new(),
         }
+    }
+
+    /// The same in another region, over the same connections' pool.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Arc<Self> {
+        let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+        Arc::new(Self { requests: self.requests.clone(), ..Self::of(config, self.patience) })
     }
 
     client!("dynamodb", dynamodb, aws_sdk_dynamodb);

@@ -36,7 +36,7 @@ impl S3Blobs {
     }
 }
 
-/// Other buckets, by name.
+/// Other buckets, by name, or by `region/name` where they are in another region.
 pub struct Buckets(Arc<AwsClients>);
 
 impl Buckets {
@@ -49,7 +49,10 @@ impl Buckets {
 #[async_trait]
 impl Elsewhere for Buckets {
     async fn open(&self, name: &str) -> Result<Arc<dyn BlobStore>, Fault> {
-        Ok(Arc::new(S3Blobs::new(self.0.clone(), name)))
+        Ok(Arc::new(match name.split_once('/') {
+            Some((region, bucket)) => S3Blobs::new(self.0.in_region(region), bucket),
+            None => S3Blobs::new(self.0.clone(), name),
+        }))
     }
 }
 

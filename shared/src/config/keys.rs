@@ -274,7 +274,7 @@ pub static BACKUPS: Section = Section {
         key("zone", Kind::Text, "IANA time zone of cron expressions.").default("UTC"),
         key("keep", Kind::Duration, "How long backups are kept. The newest full one and what follows it always is.")
             .default("30d"),
-        key("second", Kind::Text, "Where each is copied to: a folder; on AWS a bucket, also in another region."),
+        key("second", Kind::Text, "Where each is copied to: a folder; on AWS a bucket, or region/bucket."),
     ],
 };
 

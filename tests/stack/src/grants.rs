@@ -16,6 +16,7 @@ pub enum Target {
     LedgerTable,
     EntitiesTable,
     Bucket,
+    SecondBucket,
     Queues,
     OwnQueue,
     Secrets,
@@ -26,29 +27,38 @@ pub type Grants = BTreeMap<Target, BTreeSet<&'static str>>;
 
 /// A role that is not here needs nothing of AWS.
 fn of_role(role: &str) -> Vec<(Target, &'static str)> {
-    let (target, actions): (Target, &[&str]) = match role {
-        "LedgerReader" => (Target::LedgerTable, actions::LEDGER_READER),
-        "Ledger" => (Target::LedgerTable, actions::LEDGER),
-        "EntityReader" => (Target::EntitiesTable, actions::ENTITY_READER),
-        "EntityWriter" => (Target::EntitiesTable, actions::ENTITY_WRITER),
-        "EntityAdmin" => (Target::EntitiesTable, actions::ENTITY_ADMIN),
-        "BlobReader" => (Target::Bucket, actions::BLOB_READER),
-        "BlobWriter" => (Target::Bucket, actions::BLOB_WRITER),
-        "BlobAdmin" => (Target::Bucket, actions::BLOB_ADMIN),
-        "QueueSender" => (Target::Queues, actions::QUEUE_SENDER),
-        "Secrets" => (Target::Secrets, actions::SECRETS),
-        "Schedules" => (Target::Schedules, actions::SCHEDULES),
+    let grants: &[(Target, &[&str])] = match role {
+        "LedgerReader" => &[(Target::LedgerTable, actions::LEDGER_READER)],
+        "Ledger" => &[(Target::LedgerTable, actions::LEDGER)],
+        "EntityReader" => &[(Target::EntitiesTable, actions::ENTITY_READER)],
+        "EntityWriter" => &[(Target::EntitiesTable, actions::ENTITY_WRITER)],
+        "EntityAdmin" => &[(Target::EntitiesTable, actions::ENTITY_ADMIN)],
+        "BlobReader" => &[(Target::Bucket, actions::BLOB_READER)],
+        "BlobWriter" => &[(Target::Bucket, actions::BLOB_WRITER)],
+        "BlobAdmin" => &[(Target::Bucket, actions::BLOB_ADMIN)],
+        "Elsewhere" => &[(Target::SecondBucket, actions::BLOB_READER)],
+        // Whoever makes backups copies them to the second place, too.
+        "BlobStore" => &[
+            (Target::Bucket, actions::BLOB_READER),
+            (Target::Bucket, actions::BLOB_WRITER),
+            (Target::Bucket, actions::BLOB_ADMIN),
+            (Target::SecondBucket, actions::BLOB_WRITER),
+            (Target::SecondBucket, actions::BLOB_ADMIN),
+        ],
+        "QueueSender" => &[(Target::Queues, actions::QUEUE_SENDER)],
+        "Secrets" => &[(Target::Secrets, actions::SECRETS)],
+        "Schedules" => &[(Target::Schedules, actions::SCHEDULES)],
         // The host's own: what people ask about queues, what an event source mapping needs, and what makes failed
         // messages come again earlier.
-        "Depths" => (Target::Queues, &["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]),
-        "Rests" => (
+        "Depths" => &[(Target::Queues, &["sqs:GetQueueAttributes", "sqs:GetQueueUrl"])],
+        "Rests" => &[(
             Target::OwnQueue,
             &["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
-        ),
-        "Clock" | "Entropy" | "Upstream" | "Connectors" => return Vec::new(),
+        )],
+        "Clock" | "Entropy" | "Upstream" | "Connectors" | "Meter" => &[],
         other => panic!("the role '{other}' is not in the table of grants"),
     };
-    actions.iter().map(|action| (target, *action)).collect()
+    grants.iter().flat_map(|(target, actions)| actions.iter().map(|action| (*target, *action))).collect()
 }
 
 /// What a function has to be granted.
@@ -67,7 +77,7 @@ pub fn needed(function: &str) -> Grants {
 }
 
 /// The stages' structs and where they are.
-const STAGES: [(&str, &str); 8] = [
+const STAGES: [(&str, &str); 10] = [
     ("Webhook", "shared/src/pipeline/webhook/mod.rs"),
     ("Poll", "shared/src/pipeline/poll/mod.rs"),
     ("Transform", "shared/src/pipeline/transform/mod.rs"),
@@ -76,6 +86,8 @@ const STAGES: [(&str, &str); 8] = [
     ("Admin", "shared/src/pipeline/admin/mod.rs"),
     ("Console", "shared/src/pipeline/admin/console/mod.rs"),
     ("Upkeep", "shared/src/pipeline/upkeep/mod.rs"),
+    ("Backups", "shared/src/pipeline/backup/mod.rs"),
+    ("Shelf", "shared/src/pipeline/backup/shelf.rs"),
 ];
 const SYSTEMS: (&str, &str) = ("Systems", "shared/src/pipeline/systems.rs");
 
@@ -83,7 +95,7 @@ fn roles(function: &str) -> BTreeSet<String> {
     let main = read(&format!("functions/{function}/src/main.rs"));
     let mut roles = BTreeSet::new();
     for (stage, file) in STAGES {
-        if main.contains(&format!("{stage} {{")) || (stage == "Switch" && main.contains("function.switch(")) {
+        if main.contains(&format!("{stage} {{")) || main.contains(&format!("function.{}(", stage.to_lowercase())) {
             roles.extend(fields(file, stage));
         }
     }

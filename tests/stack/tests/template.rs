@@ -118,6 +118,8 @@ fn target(function: &str, statement: &Json) -> Option<Target> {
         Target::LedgerTable
     } else if of("dynamodb:") && names.contains("EntitiesTable") {
         Target::EntitiesTable
+    } else if of("s3:") && names.contains("BackupBucket") {
+        Target::SecondBucket
     } else if of("s3:") {
         Target::Bucket
     } else if of("sqs:") && actions.contains(&"sqs:ReceiveMessage") {
