@@ -6,6 +6,14 @@
 //! Always holds: a manifest is checked whole when it is compiled, and everything that is wrong with it is
 //! reported at once; no message of this crate holds a secret.
 
+pub mod datetime;
+pub mod decode;
+pub mod extract;
+pub mod interpolate;
+pub mod manifest_yaml;
+pub mod normalize;
+pub mod transform;
+
 mod excerpt;
 mod form;
 mod json_http;
