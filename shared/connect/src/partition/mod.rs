@@ -147,7 +147,7 @@ impl Router {
             Self::Single | Self::List { .. } => Vec::new(),
             Self::Substream { parents } => {
                 let names = parents.iter().flat_map(|parent| {
-                    let above = parent.stream.router().map(Router::ancestors).unwrap_or_default();
+                    let above = parent.stream.router().ancestors();
                     std::iter::once(parent.stream.name.clone()).chain(above)
                 });
                 names.collect()

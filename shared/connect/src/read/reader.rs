@@ -43,7 +43,7 @@ impl Reader {
         let state = stream.migrate(state.clone());
         let empty = Map::new();
         let members = state.as_object().filter(|members| !members.contains_key(NO_CURSOR)).unwrap_or(&empty);
-        let router = stream.routing();
+        let router = stream.router();
         let (origin, progress) = match &stream.cursor {
             None => (None, CursorProgress::None),
             Some(cursor) => {
@@ -78,7 +78,7 @@ impl Reader {
 
     /// Goes on where another one was.
     pub fn at(stream: Arc<Stream>, position: ReaderPosition) -> Result<Self, Failure> {
-        let router = RouterRun::at(stream.routing(), position.router)?;
+        let router = RouterRun::at(stream.router(), position.router)?;
         Ok(Self {
             stream,
             started: position.started,
@@ -145,11 +145,11 @@ impl Reader {
                 return Ok(Progress::Done(None));
             }
             let stream = self.stream.clone();
-            let Some(partition) = ready!(self.router.next(stream.routing(), session, now)?) else {
+            let Some(partition) = ready!(self.router.next(stream.router(), session, now)?) else {
                 self.is_done = true;
                 continue;
             };
-            let parents = self.router.state(stream.routing());
+            let parents = self.router.state(stream.router());
             let intervals = match (&mut self.progress, &stream.cursor, &self.origin) {
                 (CursorProgress::Single { intervals }, Some(cursor), _) => {
                     intervals.merge(cursor)?;
@@ -207,7 +207,7 @@ impl Reader {
             return;
         }
         if let CursorProgress::Partitioned { partitioned } = &mut self.progress {
-            let parents = self.router.state(self.stream.routing());
+            let parents = self.router.state(self.stream.router());
             partitioned.finish(self.started, now, parents);
         }
     }

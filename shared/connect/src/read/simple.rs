@@ -253,6 +253,10 @@ impl Selector {
         })
     }
 
+    pub fn normalizes(&self) -> bool {
+        self.normalizes
+    }
+
     /// The records of an answer as the source has them.
     pub fn normalizes(&self) -> bool {
         self.normalizes
