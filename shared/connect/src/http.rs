@@ -176,13 +176,13 @@ fn pairs(name: &str, value: &Value, out: &mut Vec<(String, String)>) {
 
 /// `name=value&…`, encoded as for a form.
 pub fn form(pairs: &[(String, String)]) -> String {
-    let mut out = url::form_urlencoded::Serializer::new(String::new());
+    let mut out = ::url::form_urlencoded::Serializer::new(String::new());
     out.extend_pairs(pairs);
     out.finish()
 }
 
-fn parse(text: &str) -> Result<url::Url, Failure> {
-    let url = url::Url::parse(text).map_err(|error| {
+fn parse(text: &str) -> Result<::url::Url, Failure> {
+    let url = ::url::Url::parse(text).map_err(|error| {
         Failure::config(format!("the requests' URL is none ({error}); check url_base and path, and the configuration"))
     })?;
     match url.scheme() {
@@ -214,13 +214,13 @@ pub fn join(base: &str, path: &str) -> Result<String, Failure> {
 
 /// A URL as messages show it: no query, no user, no password.
 pub fn shown(url: &str) -> String {
-    url::Url::parse(url).map_or_else(
+    ::url::Url::parse(url).map_or_else(
         |_| "an unreadable URL".to_owned(),
         |url| format!("{}://{}{}", url.scheme(), host(&url), url.path()),
     )
 }
 
-fn host(url: &url::Url) -> String {
+fn host(url: &::url::Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -14,6 +14,26 @@ pub mod manifest_yaml;
 pub mod normalize;
 pub mod transform;
 
+pub mod auth;
+pub mod budget;
+pub mod cursor;
+mod dpath;
+pub mod failure;
+pub mod http;
+pub mod load;
+pub mod node;
+mod options;
+pub mod paginate;
+pub mod partition;
+pub mod problem;
+pub mod properties;
+mod python;
+pub mod read;
+pub mod requester;
+pub mod schema;
+pub mod session;
+pub mod source;
+
 mod excerpt;
 mod form;
 mod json_http;

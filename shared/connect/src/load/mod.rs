@@ -42,3 +42,16 @@ pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
 pub fn propagate(value: Value, inner_win: bool) -> Value {
     parameters::propagate("", value, &Map::new(), inner_win)
 }
+
+impl Manifest {
+    /// The line in the text of a place such as `streams[2].retriever`, or of the nearest thing around it.
+    pub fn line_of(&self, at: &str) -> Option<usize> {
+        let mut pointer: String = at.split(['.', '[']).map(|step| format!("/{}", step.trim_end_matches(']'))).collect();
+        loop {
+            if let Some(place) = self.places.of(&pointer) {
+                return Some(place.line);
+            }
+            pointer.truncate(pointer.rfind('/')?);
+        }
+    }
+}
