@@ -139,10 +139,8 @@ impl Compiler<'_> {
         Ok(match expr {
             ast::Expr::Var(var) => Expr::Var(var.id.into()),
             ast::Expr::Const(constant) => self.constant(&constant.value)?,
-            ast::Expr::Slice(slice) => {
-                let bound = |bound: &Option<ast::Expr>| bound.as_ref().map(|b| self.expr(b, depth)).transpose();
-                let bounds = [bound(&slice.start)?, bound(&slice.stop)?, bound(&slice.step)?];
-                Expr::Slice(self.boxed(&slice.expr, depth)?, Box::new(bounds))
+            ast::Expr::Slice(_) | ast::Expr::GetAttr(_) | ast::Expr::GetItem(_) | ast::Expr::Call(_) => {
+                self.postfix(expr, depth)?
             }
             ast::Expr::UnaryOp(unary) => {
                 let inner = self.boxed(&unary.expr, depth)?;
@@ -176,11 +174,6 @@ impl Compiler<'_> {
                     .ok_or_else(|| syntax(self.text, format!("there is no test '{}'", test.name)))?;
                 Expr::Test(run, self.boxed(&test.expr, depth)?, self.args(&test.args, depth)?)
             }
-            ast::Expr::GetAttr(attr) => Expr::Attr(self.boxed(&attr.expr, depth)?, attr.name.into()),
-            ast::Expr::GetItem(item) => {
-                Expr::Item(self.boxed(&item.expr, depth)?, self.boxed(&item.subscript_expr, depth)?)
-            }
-            ast::Expr::Call(call) => Expr::Call(self.boxed(&call.expr, depth)?, self.args(&call.args, depth)?),
             ast::Expr::List(list) => {
                 let items = self.exprs(&list.items, depth)?;
                 // Tuples are lists to minijinja, and only their bracket tells.
@@ -193,6 +186,27 @@ impl Compiler<'_> {
                 Expr::Dict(members.collect::<Result_<_>>()?)
             }
         })
+    }
+
+    fn postfix(&self, expr: &ast::Expr, depth: usize) -> Result_<Expr> {
+        let owner = owner_of(expr).map(|owner| self.boxed(owner, depth)).transpose()?.unwrap_or(Box::new(Expr::None));
+        // To minijinja `-a.b` is `(-a).b`; to Jinja it is `-(a.b)`.
+        let (owner, negated) = match *owner {
+            Expr::Neg(inner) if belongs_outside(expr) => (inner, true),
+            owner => (Box::new(owner), false),
+        };
+        let whole = match expr {
+            ast::Expr::GetAttr(attr) => Expr::Attr(owner, attr.name.into()),
+            ast::Expr::GetItem(item) => Expr::Item(owner, self.boxed(&item.subscript_expr, depth)?),
+            ast::Expr::Call(call) => Expr::Call(owner, self.args(&call.args, depth)?),
+            ast::Expr::Slice(slice) => {
+                let bound = |bound: &Option<ast::Expr>| bound.as_ref().map(|b| self.expr(b, depth)).transpose();
+                let bounds = [bound(&slice.start)?, bound(&slice.stop)?, bound(&slice.step)?];
+                Expr::Slice(owner, Box::new(bounds))
+            }
+            _ => *owner,
+        };
+        Ok(if negated { Expr::Neg(Box::new(whole)) } else { whole })
     }
 
     fn binary(&self, binary: &ast::BinOp, depth: usize) -> Result_<Expr> {
@@ -273,5 +287,25 @@ fn comparison(op: ast::CompareOpKind) -> Comparison {
         ast::CompareOpKind::Gte => Comparison::Ge,
         ast::CompareOpKind::In => Comparison::In,
         ast::CompareOpKind::NotIn => Comparison::NotIn,
+    }
+}
+
+/// What a member, item, slice or call is of.
+fn owner_of<'e, 't>(expr: &'e ast::Expr<'t>) -> Option<&'e ast::Expr<'t>> {
+    match expr {
+        ast::Expr::GetAttr(attr) => Some(&attr.expr),
+        ast::Expr::GetItem(item) => Some(&item.expr),
+        ast::Expr::Call(call) => Some(&call.expr),
+        ast::Expr::Slice(slice) => Some(&slice.expr),
+        _ => None,
+    }
+}
+
+/// Whether the sign that begins `expr`, outside of any bracket, is of all of it.
+fn belongs_outside(expr: &ast::Expr) -> bool {
+    match owner_of(expr) {
+        Some(owner @ ast::Expr::UnaryOp(_)) => owner.span().start_offset == expr.span().start_offset,
+        Some(owner) => belongs_outside(owner),
+        None => false,
     }
 }

@@ -42,5 +42,6 @@ mod tests;
 pub use context::{Context, StreamSlice, Variable};
 pub use error::TemplateError;
 pub use print::python_text;
+pub(crate) use value::json_key;
 pub use template::{Template, ValueType};
 pub use templated::{Templated, TemplatedMap};

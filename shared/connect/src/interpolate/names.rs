@@ -1,5 +1,5 @@
 //! Which names a template takes from its context, by Jinja's rules: a name that is set before it is used is the
-//! template's own, but not when only some branches set it, nor outside the loop or block that set it.
+//! template's own, but not when a branch is the first to set it, nor outside the loop or block that set it.
 
 use std::collections::BTreeSet;
 
@@ -58,14 +58,16 @@ impl<'t> Names<'t> {
                 self.expr(test);
                 let before = self.frames.last().cloned().unwrap_or_default();
                 self.statements(then);
-                let one = self.frames.last_mut().map(|frame| std::mem::replace(frame, before)).unwrap_or_default();
+                let then = self.frames.last_mut().map(|frame| std::mem::replace(frame, before.clone()));
                 self.statements(otherwise);
                 if let Some(frame) = self.frames.last_mut() {
-                    // What only one of the branches sets is looked up outside after them.
-                    let some: Vec<&str> = frame.symmetric_difference(&one).copied().collect();
-                    frame.retain(|name| one.contains(name));
-                    some.into_iter().for_each(|name| self.name(name));
+                    frame.extend(then.unwrap_or_default());
                 }
+                // What a branch sets for the first time is looked up outside too, even if both do.
+                let (frame, outer) = self.frames.split_last().expect("there is always a frame");
+                let set: Vec<&str> = frame.difference(&before).copied().collect();
+                let known = |name: &&str| outer.iter().any(|frame| frame.contains(name));
+                self.taken.extend(set.into_iter().filter(|name| !known(name)));
             }
             Stmt::For(for_loop) => {
                 self.expr(&for_loop.iter);

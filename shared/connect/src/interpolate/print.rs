@@ -151,10 +151,11 @@ fn write_delta(out: &mut String, microseconds: i64) {
 }
 
 fn write_duration(out: &mut String, duration: &IsoDuration) {
-    for (count, unit) in [(duration.years, "year"), (duration.months, "month")] {
-        if count != 0 {
-            let _ = write!(out, "{count} {unit}{}, ", if count == 1 { "" } else { "s" });
-        }
+    if duration.years != 0 {
+        let _ = write!(out, "{} years, ", duration.years);
+    }
+    if duration.months != 0 {
+        let _ = write!(out, "{} month{}, ", duration.months, if duration.months <= 1 { "" } else { "s" });
     }
     write_delta(out, duration.microseconds);
 }

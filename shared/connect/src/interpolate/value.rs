@@ -334,7 +334,7 @@ fn all_equal<'a>(a: &[Py<'a>], b: &[Py<'a>]) -> bool {
 }
 
 /// A key as Python's JSON writer makes a text of it.
-pub(super) fn json_key(key: &Value) -> Option<String> {
+pub(crate) fn json_key(key: &Value) -> Option<String> {
     Some(match key {
         Value::String(text) => text.clone(),
         Value::Null => "null".to_owned(),
