@@ -202,7 +202,7 @@ fn wait(until: Timestamp, now: Timestamp) -> Duration {
 
 fn period(node: &Node, cx: &mut Compiler) -> Option<SignedDuration> {
     let duration = cx.check(node, IsoDuration::parse(node.value.as_str().unwrap_or_default()))?;
-    if duration.months != 0 || duration.microseconds <= 0 {
+    if !duration.is_fixed() || duration.microseconds <= 0 {
         cx.report(node, "a rate's time must be a fixed one, such as PT1M");
         return None;
     }

@@ -132,6 +132,16 @@ impl<'a> Node<'a> {
         found
     }
 
+    /// The value of a member that only needs the configuration.
+    pub fn required(&self, name: &str, parameters: &Arc<Value>, cx: &mut Compiler) -> Option<Value> {
+        let node = self.require(name, cx)?;
+        cx.evaluate(&node, parameters)
+    }
+
+    pub fn required_text(&self, name: &str, parameters: &Arc<Value>, cx: &mut Compiler) -> Option<String> {
+        self.required(name, parameters, cx).map(|value| crate::python::text_of(&value))
+    }
+
     /// The items of a list; the node itself when it is none.
     pub fn items(&self) -> Vec<Node<'a>> {
         match self.value {

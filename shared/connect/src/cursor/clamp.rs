@@ -44,7 +44,7 @@ impl Clamp {
     /// What a window's end is short of the next one's start, where the manifest does not say.
     pub fn unit(self) -> IsoDuration {
         let seconds = if matches!(self, Self::Day) { 1 } else { 86_400 };
-        IsoDuration { months: 0, microseconds: seconds * SECOND }
+        IsoDuration { microseconds: seconds * SECOND, ..IsoDuration::default() }
     }
 
     pub fn up(self, point: &Point) -> Result<Point, Failure> {

@@ -8,7 +8,7 @@ use crate::datetime::IsoDuration;
 use crate::failure::Failure;
 
 /// What separates two intervals that touch, where the manifest does not say.
-const MILLISECOND: IsoDuration = IsoDuration { months: 0, microseconds: 1000 };
+const MILLISECOND: IsoDuration = IsoDuration { years: 0, months: 0, microseconds: 1000 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
@@ -51,7 +51,7 @@ impl Intervals {
         if let Some(value) = state.get(&cursor.field).filter(|value| !value.is_null()) {
             let mut known = cursor.parse(value)?;
             if lookback > 0 {
-                known = known.sub(&IsoDuration { months: 0, microseconds: lookback * 1_000_000 })?;
+                known = known.sub(&IsoDuration { microseconds: lookback * 1_000_000, ..IsoDuration::default() })?;
                 // As written, so without what its format can't hold.
                 known = cursor.parse(&cursor.format(&known))?;
             }

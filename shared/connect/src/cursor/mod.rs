@@ -12,6 +12,8 @@ pub mod point;
 mod tests;
 mod windows;
 
+pub use windows::Window;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -71,7 +73,7 @@ impl Cursor {
         }
         let field = match chosen.and_then(|path| path.first().cloned()) {
             Some(field) => field,
-            None => cx.evaluate_text(&node.require("cursor_field", cx)?, &parameters)?,
+            None => node.required_text("cursor_field", &parameters, cx)?,
         };
         let option = |name: &str, cx: &mut Compiler| match node.get(name) {
             Some(option) => RequestOption::compile(&option, cx).map(Some),
@@ -251,7 +253,7 @@ impl Cursor {
 
     /// Two windows in place of one that the source finds too large; `None` when it can't be halved.
     pub fn halve(&self, slice: &Map<String, Value>, least: Option<&IsoDuration>) -> Result<Option<[Map<String, Value>; 2]>, Failure> {
-        let Some(granularity) = self.granularity().filter(|g| g.months == 0 && g.microseconds > 0) else { return Ok(None) };
+        let Some(granularity) = self.granularity().filter(|g| g.is_fixed() && g.microseconds > 0) else { return Ok(None) };
         let (start, end) = self.window(slice)?;
         let (Some(from), Some(to)) = (start.instant(), end.instant()) else { return Ok(None) };
         let span = to.as_microsecond() - from.as_microsecond();
@@ -262,7 +264,7 @@ impl Cursor {
         if units <= 1 {
             return Ok(None);
         }
-        let first = IsoDuration { months: 0, microseconds: (units / 2 - 1) * granularity.microseconds };
+        let first = IsoDuration { microseconds: (units / 2 - 1) * granularity.microseconds, ..IsoDuration::default() };
         let first_end = start.add(&first)?;
         let second_start = first_end.add(granularity)?;
         if !(start <= first_end && first_end < second_start && second_start <= end) {
@@ -290,14 +292,7 @@ impl Moments {
         let moment = |name: &str, cx: &mut Compiler| match node.get(name) {
             None => Some(None),
             Some(at) => {
-                // Its parameters are those of the cursor when it is a text.
-                let value = match at.value {
-                    Value::String(text) => {
-                        serde_json::json!({"type": "MinMaxDatetime", "datetime": text, "$parameters": parameters.as_ref()})
-                    }
-                    other => other.clone(),
-                };
-                cx.check(&at, MinMaxDatetime::compile(&value, &format)).map(Some)
+                cx.check(&at, MinMaxDatetime::compile(at.value, Some(&format), &parameters)).map(Some)
             }
         };
         node.require("start_datetime", cx)?;

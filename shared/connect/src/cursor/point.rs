@@ -38,7 +38,7 @@ impl Point {
 
     pub fn moment(&self) -> Option<Moment> {
         match self {
-            Self::Moment { civil, offset } => Some(Moment { civil: *civil, offset: Some(*offset) }),
+            Self::Moment { civil, offset } => Moment::new(*civil, Some(*offset)).ok(),
             Self::Count(_) => None,
         }
     }
@@ -54,7 +54,7 @@ impl Point {
 
 impl From<Moment> for Point {
     fn from(moment: Moment) -> Self {
-        Self::Moment { civil: moment.civil, offset: moment.offset.unwrap_or(0) }
+        Self::Moment { civil: moment.civil(), offset: moment.offset().unwrap_or(0) }
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Manifest {
 
 pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
     let document = manifest_yaml::load(text).map_err(|error| {
-        vec![Problem { line: Some(error.line), ..Problem::manifest("", error.what) }]
+        vec![Problem { line: Some(error.at.line), ..Problem::manifest("", error.what) }]
     })?;
     let Value::Object(mut root) = document.value else {
         return Err(vec![Problem::manifest("", "a manifest must be a map that begins with 'type: DeclarativeSource'")]);
@@ -46,12 +46,7 @@ pub fn propagate(value: Value, inner_win: bool) -> Value {
 impl Manifest {
     /// The line in the text of a place such as `streams[2].retriever`, or of the nearest thing around it.
     pub fn line_of(&self, at: &str) -> Option<usize> {
-        let mut pointer: String = at.split(['.', '[']).map(|step| format!("/{}", step.trim_end_matches(']'))).collect();
-        loop {
-            if let Some(place) = self.places.of(&pointer) {
-                return Some(place.line);
-            }
-            pointer.truncate(pointer.rfind('/')?);
-        }
+        let pointer: String = at.split(['.', '[']).map(|step| format!("/{}", step.trim_end_matches(']'))).collect();
+        self.places.of(&pointer).map(|place| place.line)
     }
 }

@@ -59,7 +59,7 @@ impl Router {
         let parameters = node.parameters();
         match node.kind() {
             "ListPartitionRouter" => {
-                let values = match cx.evaluate(&node.require("values", cx)?, &parameters)? {
+                let values = match node.required("values", &parameters, cx)? {
                     Value::Array(values) => values,
                     Value::String(text) => text.chars().map(|c| c.to_string().into()).collect(),
                     _ => {
@@ -68,7 +68,7 @@ impl Router {
                     }
                 };
                 let option = optional(node, cx)?;
-                Some(Self::List { field: cx.evaluate_text(&node.require("cursor_field", cx)?, &parameters)?, values, option })
+                Some(Self::List { field: node.required_text("cursor_field", &parameters, cx)?, values, option })
             }
             "SubstreamPartitionRouter" => {
                 let nodes = node.list("parent_stream_configs");
@@ -79,7 +79,10 @@ impl Router {
                 Some(Self::Substream { parents: parents?.into_iter().map(Arc::new).collect() })
             }
             "GroupingPartitionRouter" => {
-                let inner = Self::compile(&node.require("underlying_partition_router", cx)?, child, cx)?;
+                let inner = {
+                    let inner = node.require("underlying_partition_router", cx)?;
+                    Self::compile(&inner, child, cx)?
+                };
                 let size = node.whole("group_size", cx).and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
                 if size == 0 {
                     cx.report(node, "'group_size' must be 1 or more");
@@ -96,7 +99,7 @@ impl Router {
                     cx.report(node, "UnionPartitionRouter needs at least two of 'partition_routers'");
                 }
                 let routers: Option<Vec<_>> = nodes.iter().map(|node| Self::compile(node, child, cx)).collect();
-                let field = cx.evaluate_text(&node.require("partition_field", cx)?, &parameters)?;
+                let field = node.required_text("partition_field", &parameters, cx)?;
                 let routers = routers?;
                 for router in &routers {
                     if router.has_options() {
@@ -195,7 +198,7 @@ impl Parent {
             false => Value::Null,
         };
         let stream = Stream::compile_with_state(&component, &state, cx)?;
-        let key = cx.evaluate_text(&node.require("parent_key", cx)?, &parameters)?;
+        let key = node.required_text("parent_key", &parameters, cx)?;
         let mut extra_fields = Vec::new();
         for path in node.list("extra_fields") {
             let steps: Option<Vec<_>> = path.items().iter().map(|step| cx.evaluate_text(step, &parameters)).collect();
@@ -211,7 +214,7 @@ impl Parent {
         Some(Self {
             stream: Arc::new(stream),
             key: key.split('/').map(str::to_owned).collect(),
-            field: cx.evaluate_text(&node.require("partition_field", cx)?, &parameters)?,
+            field: node.required_text("partition_field", &parameters, cx)?,
             extra_fields,
             option: optional(node, cx)?,
             is_dependency,

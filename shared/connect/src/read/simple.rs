@@ -258,10 +258,6 @@ impl Selector {
     }
 
     /// The records of an answer as the source has them.
-    pub fn normalizes(&self) -> bool {
-        self.normalizes
-    }
-
     pub fn extract(&self, response: &Response, cx: &Context) -> Result<Vec<Record>, Failure> {
         if response.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Vec::new());
