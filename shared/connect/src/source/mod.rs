@@ -93,15 +93,13 @@ impl Source {
         self.spec.as_ref().map_or(Ok(()), |spec| spec.validate(&self.config))
     }
 
-    /// The same source with other values in its configuration.
-    #[must_use]
-    pub fn overriding(mut self, overrides: &Map<String, Value>) -> Self {
+    /// Other values in the configuration, from now on.
+    pub fn override_config(&mut self, overrides: &Map<String, Value>) {
         let mut config = self.config.as_ref().clone();
         if let Some(members) = config.as_object_mut() {
             members.extend(overrides.clone());
         }
         self.config = Arc::new(config);
-        self
     }
 
     fn compile<T>(&self, compile: impl FnOnce(&mut Compiler) -> T) -> (T, Vec<Problem>) {

@@ -59,6 +59,10 @@ impl Secrets {
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
     }
 
+    pub fn add_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|text| self.add_text(text));
+    }
+
     pub fn redact(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), "****") } else { text }
