@@ -8,6 +8,7 @@
 
 pub mod datetime;
 pub mod decode;
+pub mod dpath;
 pub mod extract;
 pub mod interpolate;
 pub mod manifest_yaml;
