@@ -182,12 +182,7 @@ fn fit_all(path: &[Step], way: &[Step], lengths: &[usize]) -> bool {
     })
 }
 
-fn walk<'v>(
-    value: &'v Value,
-    way: &mut Vec<Step>,
-    depth: usize,
-    each: &mut dyn FnMut(&[Step], &[usize], &'v Value),
-) {
+fn walk<'v>(value: &'v Value, way: &mut Vec<Step>, depth: usize, each: &mut dyn FnMut(&[Step], &[usize], &'v Value)) {
     fn nested<'v>(
         value: &'v Value,
         way: &mut Vec<Step>,

@@ -112,9 +112,8 @@ fn conversion(schema: &Value) -> (Option<Convert>, bool) {
         Some("array") => match schema.get("items").and_then(|items| items.get("type")) {
             None => Some(Convert::Array),
             Some(Value::Array(kinds)) => {
-                let plain = |kind: &Value| {
-                    matches!(kind.as_str(), Some("string" | "number" | "integer" | "boolean" | "null"))
-                };
+                let plain =
+                    |kind: &Value| matches!(kind.as_str(), Some("string" | "number" | "integer" | "boolean" | "null"));
                 kinds.iter().all(plain).then_some(Convert::Array)
             }
             Some(_) => None,

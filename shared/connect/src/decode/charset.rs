@@ -19,7 +19,8 @@ fn find(name: &str) -> Option<Charset> {
         "utf-8" | "utf8" | "u8" | "utf-8-sig" | "ascii" | "us-ascii" => Charset::Utf8,
         "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Charset::Latin1,
         name => {
-            let page = name.strip_prefix("cp").filter(|page| page.starts_with("125")).map(|page| format!("windows-{page}"));
+            let page =
+                name.strip_prefix("cp").filter(|page| page.starts_with("125")).map(|page| format!("windows-{page}"));
             Charset::Other(Encoding::for_label(page.as_deref().unwrap_or(name).as_bytes())?)
         }
     })

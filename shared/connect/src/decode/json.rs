@@ -48,10 +48,8 @@ pub(super) fn lines(body: Bytes) -> Decoded {
     let body = if body.starts_with("\u{feff}".as_bytes()) { body.slice(3..) } else { body };
     let lines = Lines::new(body).enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     Box::new(lines.map(|(i, line)| {
-        serde_json::from_slice(&line).map_err(|error| DecodeError::Body {
-            form: "JSON lines",
-            why: format!("line {}: {error}", i + 1),
-        })
+        serde_json::from_slice(&line)
+            .map_err(|error| DecodeError::Body { form: "JSON lines", why: format!("line {}: {error}", i + 1) })
     }))
 }
 

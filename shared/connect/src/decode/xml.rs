@@ -75,7 +75,8 @@ fn open(start: &BytesStart) -> Result<Open, DecodeError> {
     let mut element = Open { name: start.name().as_ref().to_owned(), ..Open::default() };
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| wrong(error.to_string()))?;
-        let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| wrong(error.to_string()))?;
+        let value =
+            attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| wrong(error.to_string()))?;
         element.members.insert(format!("@{}", attribute.key.as_ref()), value.into_owned().into());
     }
     Ok(element)

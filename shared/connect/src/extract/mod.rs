@@ -165,12 +165,12 @@ impl PathExtractor {
             match body.map_err(ExtractError::from).and_then(|body| found(body, &path, stars)) {
                 Ok(records) => match &self.expander {
                     None => Box::new(records.into_iter().map(|record| Ok(Some(record)))),
-                    Some(expander) => Box::new(records.into_iter().flat_map(move |record| {
-                        match expander.expand(record, context) {
+                    Some(expander) => {
+                        Box::new(records.into_iter().flat_map(move |record| match expander.expand(record, context) {
                             Ok(items) => items.into_iter().map(|item| Ok(Some(item))).collect(),
                             Err(error) => vec![Err(error)],
-                        }
-                    })),
+                        }))
+                    }
                 },
                 Err(error) => Box::new(std::iter::once(Err(error))),
             }

@@ -26,7 +26,8 @@ impl ConfigTransformation {
                 let none = Arc::new(Value::Object(Map::new()));
                 let path = templates(component.get("field_path"), &none)?;
                 let map = component.get("map").and_then(Value::as_object);
-                let map = map.ok_or_else(|| TransformError::Component("ConfigRemapField: map must be a mapping".into()))?;
+                let map =
+                    map.ok_or_else(|| TransformError::Component("ConfigRemapField: map must be a mapping".into()))?;
                 if path.is_empty() {
                     return Err(TransformError::Component("ConfigRemapField: field_path must not be empty".into()));
                 }

@@ -49,7 +49,7 @@ impl AddFields {
                 Some(other) => return Err(wrong(&format!("the value_type '{other}' is not known"))),
             };
             let shown = field.get("path").cloned().unwrap_or_default();
-            Ok(Field { path, shown, value: Template::compile(value)?.with_parameters(&own), only })
+            Ok(Field { path, shown, value: Template::compile(value)?.with_parameters(&parameters(field)), only })
         });
         Ok(Self { fields: fields.collect::<Result<_, _>>()?, condition: condition(component, &own)? })
     }
@@ -70,7 +70,8 @@ impl AddFields {
                 }
                 value
             };
-            dpath::set(target, &field.path, value).map_err(|why| TransformError::Record(format!("AddFields: {why}")))?;
+            dpath::set(target, &field.path, value)
+                .map_err(|why| TransformError::Record(format!("AddFields: {why}")))?;
         }
         Ok(())
     }

@@ -70,7 +70,8 @@ impl DpathFlatten {
             return Err(TransformError::Record("DpathFlattenFields: the path leads to more than one place".to_owned()));
         }
         let Some(Value::Object(members)) = found.first().map(|found| (*found).clone()) else { return Ok(()) };
-        let affix = |affix: &Option<Template>| affix.as_ref().map_or(Ok(String::new()), |affix| affix.render_text(context));
+        let affix =
+            |affix: &Option<Template>| affix.as_ref().map_or(Ok(String::new()), |affix| affix.render_text(context));
         let members = affixed(members, &affix(&self.prefix)?, &affix(&self.suffix)?);
         if self.replace_record && !members.is_empty() {
             *record = Value::Object(members);

@@ -27,29 +27,18 @@ pub(super) fn snake_case(key: &str) -> String {
     while at < bytes.len() {
         let run = |fits: fn(&u8) -> bool, from: usize| bytes[from..].iter().take_while(|byte| fits(byte)).count();
         let upper = run(u8::is_ascii_uppercase, at);
-        let digits = run(u8::is_ascii_digit, at);
-        let (end, word) = if upper > 0 {
-            let end = at + upper + run(u8::is_ascii_lowercase, at + upper);
-            (end, &ascii[at..end])
-        } else if digits > 0 {
-            (at + digits, &ascii[at..at + digits])
-        } else {
-            let lower = run(u8::is_ascii_lowercase, at);
-            let other = run(|byte| !byte.is_ascii_alphanumeric(), at);
-            (at + lower + other, &ascii[at..at + lower])
-        };
-        // Letters and what follows them are two words.
-        if word.is_empty() || end == at + word.len() {
-            words.push(word);
-            at = end;
-        } else {
-            words.push(word);
-            at += word.len();
-        }
+        let word = upper + run(u8::is_ascii_lowercase, at + upper);
+        let word = if word > 0 { word } else { run(u8::is_ascii_digit, at) };
+        words.push(&ascii[at..at + word]);
+        at += if word > 0 { word } else { run(|byte| !byte.is_ascii_alphanumeric(), at) };
     }
     let last = words.len().saturating_sub(1);
-    let kept: Vec<&str> =
-        words.iter().enumerate().filter(|(i, word)| *i == 0 || *i == last || !word.is_empty()).map(|(_, w)| *w).collect();
+    let kept: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .filter(|(i, word)| *i == 0 || *i == last || !word.is_empty())
+        .map(|(_, w)| *w)
+        .collect();
     let lead = kept.first().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     format!("{}{}", if lead { "_" } else { "" }, kept.join("_").to_ascii_lowercase())
 }
