@@ -152,8 +152,34 @@ fn collect(value: Value, path: &[Step], found: &mut Vec<Value>) {
 #[must_use]
 pub fn find<'v>(value: &'v Value, path: &[Step]) -> Vec<&'v Value> {
     let mut places = Vec::new();
-    find_deep(value, path, &mut Vec::new(), &mut |_, value| places.push(value));
+    if path.iter().any(Step::is_deep) {
+        find_deep(value, path, &mut Vec::new(), &mut |_, value| places.push(value));
+    } else {
+        look(value, path, &mut places);
+    }
     places
+}
+
+fn look<'v>(value: &'v Value, path: &[Step], found: &mut Vec<&'v Value>) {
+    let Some((step, rest)) = path.split_first() else { return found.push(value) };
+    match value {
+        Value::Object(members) if step.is_glob() => {
+            let fitting = members.iter().filter(|(name, _)| step.fits_member(name));
+            fitting.for_each(|(_, value)| look(value, rest, found));
+        }
+        Value::Object(members) => {
+            if let Step::Name(name) = step
+                && let Some(value) = members.get(name)
+            {
+                look(value, rest, found);
+            }
+        }
+        Value::Array(items) => {
+            let fitting = items.iter().enumerate().filter(|(i, _)| step.fits_item(*i, items.len()));
+            fitting.for_each(|(_, value)| look(value, rest, found));
+        }
+        _ => {}
+    }
 }
 
 /// Each match with the names and indices on the way to it; parents before children.
@@ -182,14 +208,11 @@ fn fit_all(path: &[Step], way: &[Step], lengths: &[usize]) -> bool {
     })
 }
 
-fn walk<'v>(value: &'v Value, way: &mut Vec<Step>, depth: usize, each: &mut dyn FnMut(&[Step], &[usize], &'v Value)) {
-    fn nested<'v>(
-        value: &'v Value,
-        way: &mut Vec<Step>,
-        lengths: &mut Vec<usize>,
-        depth: usize,
-        each: &mut dyn FnMut(&[Step], &[usize], &'v Value),
-    ) {
+/// The way to a value, the number of its neighbours at each step, the value.
+type Visit<'f, 'v> = &'f mut dyn FnMut(&[Step], &[usize], &'v Value);
+
+fn walk<'v>(value: &'v Value, way: &mut Vec<Step>, depth: usize, each: Visit<'_, 'v>) {
+    fn nested<'v>(value: &'v Value, way: &mut Vec<Step>, lengths: &mut Vec<usize>, depth: usize, each: Visit<'_, 'v>) {
         if way.len() >= depth {
             return;
         }
@@ -214,13 +237,12 @@ fn walk<'v>(value: &'v Value, way: &mut Vec<Step>, depth: usize, each: &mut dyn 
     nested(value, way, &mut Vec::new(), depth, each);
 }
 
+/// What says of a leaf whether it goes.
+pub type Condition<'f, E> = &'f mut dyn FnMut(&Value) -> Result<bool, E>;
+
 /// Removes what the path leads to, or, with a condition, every leaf that it holds for, wherever it is: so the
 /// reference does it. An item that isn't its list's last becomes null instead.
-pub fn remove<E>(
-    value: &mut Value,
-    path: &[Step],
-    condition: Option<&mut dyn FnMut(&Value) -> Result<bool, E>>,
-) -> Result<usize, E> {
+pub fn remove<E>(value: &mut Value, path: &[Step], condition: Option<Condition<'_, E>>) -> Result<usize, E> {
     if condition.is_none() && path.iter().all(|step| !step.is_glob()) {
         return Ok(usize::from(remove_one(value, path)));
     }

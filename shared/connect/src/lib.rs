@@ -13,6 +13,7 @@ pub mod extract;
 pub mod interpolate;
 pub mod manifest_yaml;
 pub mod normalize;
+pub mod schema;
 pub mod transform;
 
 mod excerpt;

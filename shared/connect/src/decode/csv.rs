@@ -33,7 +33,7 @@ pub(super) fn rows(body: &Bytes, options: &CsvOptions) -> Result<Decoded, Decode
     })))
 }
 
-type Rows = Box<dyn Iterator<Item = Result<Map<String, Value>, DecodeError>>>;
+type Rows = Box<dyn Iterator<Item = Result<Map<String, Value>, DecodeError>> + Send>;
 
 pub(crate) fn table(text: Bytes, delimiter: u8) -> Result<Rows, DecodeError> {
     // Python reads every kind of line end as one, inside quotes too.

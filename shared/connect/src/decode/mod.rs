@@ -56,7 +56,7 @@ pub enum DecodeError {
 }
 
 /// The values of one body, made one by one.
-pub type Decoded = Box<dyn Iterator<Item = Result<Value, DecodeError>>>;
+pub type Decoded = Box<dyn Iterator<Item = Result<Value, DecodeError>> + Send>;
 
 impl Decoder {
     /// From a manifest's decoder component; `None` is JSON.

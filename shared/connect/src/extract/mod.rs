@@ -55,7 +55,7 @@ pub struct Answer<'a> {
 }
 
 /// `None` is an empty record that was left out, and counts as one of the page.
-pub type Extracted<'a> = Box<dyn Iterator<Item = Result<Option<Value>, ExtractError>> + 'a>;
+pub type Extracted<'a> = Box<dyn Iterator<Item = Result<Option<Value>, ExtractError>> + Send + 'a>;
 
 /// The templates of a list of steps.
 pub(crate) fn templates(path: Option<&Value>, parameters: &Arc<Value>) -> Result<Vec<Template>, TemplateError> {
@@ -138,7 +138,7 @@ impl Extractor {
 
 /// The first of the answers that has a record, with what was left out before it.
 fn first_of<'a>(
-    answers: impl Iterator<Item = Result<Extracted<'a>, ExtractError>>,
+    answers: impl Iterator<Item = Result<Extracted<'a>, ExtractError>> + Send,
 ) -> Result<Extracted<'a>, ExtractError> {
     for records in answers {
         let mut records = records?;
