@@ -8,6 +8,7 @@
 
 pub mod datetime;
 pub mod decode;
+pub mod dpath;
 pub mod extract;
 pub mod interpolate;
 pub mod manifest_yaml;
@@ -17,10 +18,10 @@ pub mod transform;
 pub mod auth;
 pub mod budget;
 pub mod cursor;
-mod dpath;
 pub mod failure;
 pub mod http;
 pub mod load;
+mod lookup;
 pub mod node;
 mod options;
 pub mod paginate;

@@ -43,14 +43,14 @@ impl QueryProperties {
             Some(selector) => match cx.catalog.schema(stream).cloned() {
                 None => None,
                 Some(schema) => {
-                    let mut properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+                    let mut properties = schema.get("properties").cloned().unwrap_or_else(|| Value::Object(Map::new()));
                     for node in selector.list("transformations") {
                         let transformation = crate::transform::Transformation::compile(node.value);
                         let transformation = cx.check(&node, transformation)?;
                         let result = transformation.apply(&mut properties, &cx.context());
                         cx.check(&node, result)?;
                     }
-                    Some(properties.keys().cloned().collect())
+                    Some(properties.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect())
                 }
             },
         };
@@ -141,6 +141,6 @@ pub fn merge(record: &mut Map<String, Value>, other: Map<String, Value>) {
 
 /// The field that a record of the endpoint names.
 pub fn field_of(record: &Value, path: &[String]) -> Result<String, Failure> {
-    let field = crate::dpath::get(record, path).map(crate::python::text_of);
+    let field = crate::lookup::get(record, path).map(crate::python::text_of);
     field.ok_or_else(|| Failure::system(format!("a property has no name at '{}'", path.join("."))))
 }

@@ -16,6 +16,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("{{ 10000000000000000000000 }}", "an integer beyond 64 bits keeps its digits as a text"),
     ("{{ 10 ** 20 }}", "an integer beyond 64 bits keeps its digits as a text"),
     ("{{ 99999999999 * 99999999999 }}", "an integer beyond 64 bits keeps its digits as a text"),
+    ("{'a': [1, {'b': 2}], 1: 2, None: 3, True: 4, 1.5: 6}", "the keys 1 and True stay two"),
+    ("{1, 2}", "a set has no JSON value"),
+    ("b'bytes'", "bytes have no JSON value"),
+    ("1e400", "an infinite number has no JSON value"),
     ("{{ config.items() }}", "the reference prints 'dict_items(…)', which is of no use to anyone"),
     ("{{ 'abc'.__class__ }}x", "the reference prints nothing; a forbidden name is an error from the start"),
 ];

@@ -150,7 +150,7 @@ impl ManyTokens {
         let mut left = BTreeMap::new();
         for quota in &self.quotas {
             let at = |path: &[String]| {
-                crate::dpath::get(&body, path)
+                crate::lookup::get(&body, path)
                     .ok_or_else(|| Failure::system(format!("the quotas of the source have nothing at '{}'", path.join("."))))
             };
             let state = if untracked {

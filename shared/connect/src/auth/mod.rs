@@ -81,7 +81,7 @@ impl Auth {
     fn select(node: &Node, name: &str, url_base: Option<&Node>, cx: &mut Compiler) -> Option<Self> {
         let path = node.texts("authenticator_selection_path", cx);
         let choices = node.require("authenticators", cx)?;
-        let Some(chosen) = crate::dpath::get(cx.config, &path).map(crate::python::text_of) else {
+        let Some(chosen) = crate::lookup::get(cx.config, &path).map(crate::python::text_of) else {
             let path = path.join(".");
             cx.report_config(node, format_args!("the configuration has nothing at '{path}', which chooses how to authenticate"));
             return None;

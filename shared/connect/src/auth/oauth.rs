@@ -130,7 +130,7 @@ impl OAuth {
 
     pub fn is_fresh(&self, session: &Session, now: Timestamp) -> Result<bool, Failure> {
         if let Some(updater) = &self.updater {
-            let expires = crate::dpath::get(&session.config, &updater.expires).map(crate::python::text_of);
+            let expires = crate::lookup::get(&session.config, &updater.expires).map(crate::python::text_of);
             let expires = expires.filter(|text| !text.is_empty()).and_then(|text| point::lenient(&text));
             return Ok(!session.tokens.get(&self.id).is_some_and(is_renewed) && expires.is_some_and(|at| now <= at));
         }
@@ -152,7 +152,7 @@ impl OAuth {
 
     pub fn token(&self, session: &Session) -> Result<String, Failure> {
         if let Some(updater) = &self.updater {
-            return Ok(crate::dpath::get(&session.config, &updater.access_token)
+            return Ok(crate::lookup::get(&session.config, &updater.access_token)
                 .map(crate::python::text_of)
                 .unwrap_or_default());
         }
@@ -206,7 +206,7 @@ impl OAuth {
             out.insert(self.names.client_secret.render_text(cx)?, credential("client_secret", &self.client_secret)?);
         }
         let refresh_token = match &self.updater {
-            Some(updater) => crate::dpath::get(&session.config, &updater.refresh_token).cloned().unwrap_or("".into()),
+            Some(updater) => crate::lookup::get(&session.config, &updater.refresh_token).cloned().unwrap_or("".into()),
             None => match &self.refresh_token {
                 Some(template) => template.render_text(cx)?.into(),
                 None => Value::Null,
@@ -248,7 +248,7 @@ impl OAuth {
                 (&updater.expires, Some(text.into())),
             ] {
                 if let Some(value) = value {
-                    crate::dpath::put(&mut config, path, value).ok_or_else(|| {
+                    crate::lookup::put(&mut config, path, value).ok_or_else(|| {
                         Failure::config(format!("the configuration has no place for a token at '{}'", path.join(".")))
                     })?;
                 }

@@ -60,7 +60,7 @@ impl SessionToken {
             Some(text) => Some(cx.check(node, IsoDuration::parse(text))?),
             None => None,
         };
-        let decoder = node.get("decoder").map(|decoder| cx.check(&decoder, Decoder::compile(decoder.value)));
+        let decoder = node.get("decoder").map(|decoder| cx.check(&decoder, Decoder::compile(Some(decoder.value))));
         Some(Self {
             id: identity(node, cx),
             login: Arc::new(login_requester),
@@ -87,7 +87,7 @@ impl SessionToken {
     ) -> Result<(), Failure> {
         let headers = crate::http::header_map(response);
         let body = self.decoder.decode(&response.body, &headers)?.next().transpose()?.unwrap_or(Value::Null);
-        let token = crate::dpath::get(&body, &self.path).map(crate::python::text_of).ok_or_else(|| {
+        let token = crate::lookup::get(&body, &self.path).map(crate::python::text_of).ok_or_else(|| {
             Failure::system(format!("the answer to the login has nothing at '{}'", self.path.join(".")))
         })?;
         let expires = match &self.lasts {

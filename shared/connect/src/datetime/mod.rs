@@ -11,6 +11,9 @@ mod moment;
 mod strftime;
 mod strptime;
 
+#[cfg(test)]
+mod tests;
+
 pub use duration::IsoDuration;
 pub(crate) use iso::read_iso;
 pub use min_max::MinMaxDatetime;

@@ -31,10 +31,12 @@ pub(super) fn write(out: &mut String, moment: &Moment, format: &str) {
         let flags = directive.len() - directive.trim_start_matches(['-', '_', '0', '^', '#']).len();
         let width =
             directive[flags..].len() - directive[flags..].trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let Some(letter) = directive[flags + width..].chars().next() else {
+        // Other forms of a directive, which are no other in the C locale.
+        let form = usize::from(directive[flags + width..].starts_with(['E', 'O']));
+        let Some(letter) = directive[flags + width + form..].chars().next() else {
             return out.push_str(&rest[at..]);
         };
-        let end = at + 1 + flags + width + letter.len_utf8();
+        let end = at + 1 + flags + width + form + letter.len_utf8();
         let whole = &rest[at..end];
         let style = Style { flags: &directive[..flags], width: directive[flags..flags + width].parse().ok() };
         if !directive_of(out, moment, letter, &style) {
@@ -104,7 +106,7 @@ fn directive_of(out: &mut String, moment: &Moment, letter: char, style: &Style) 
     let mut number = |value: i64, width: usize| style.number(out, value, width, '0');
     match letter {
         'Y' => number(date.year().into(), 1),
-        'C' => number(i64::from(date.year()) / 100, 2),
+        'C' => number(i64::from(date.year()) / 100, 1),
         'y' => number(i64::from(date.year()) % 100, 2),
         'm' => number(date.month().into(), 2),
         'd' => number(date.day().into(), 2),

@@ -13,7 +13,7 @@ use super::value::json_key;
 /// As many brackets as Python's own reader allows.
 const MAX_DEPTH: usize = 200;
 
-pub(super) fn read(text: &str) -> Option<Value> {
+pub(crate) fn read(text: &str) -> Option<Value> {
     let first = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0c', '(']).bytes().next()?;
     // Most results are plain words, and this is where they leave.
     if !(first.is_ascii_digit() || b"'\"[{+-.TFNrRuU)\\#".contains(&first)) || text.contains('\0') {

@@ -13,7 +13,7 @@ use super::value::{LoopState, Py};
 use super::{macros, methods, operators, print};
 
 /// Steps of one rendering; a step is an expression, an item of a loop, or some bytes of text.
-const FUEL: usize = 2_000_000;
+const FUEL: usize = 1_000_000;
 /// Bytes that one rendering may print, and that one of its texts may have.
 pub(super) const MAX_OUTPUT: usize = 16 * 1024 * 1024;
 

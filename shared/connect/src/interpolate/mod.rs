@@ -41,7 +41,8 @@ mod tests;
 
 pub use context::{Context, StreamSlice, Variable};
 pub use error::TemplateError;
+pub(crate) use literal::read as python_literal;
 pub use print::python_text;
-pub(crate) use value::json_key;
 pub use template::{Template, ValueType};
 pub use templated::{Templated, TemplatedMap};
+pub(crate) use value::json_key;

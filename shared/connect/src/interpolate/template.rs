@@ -168,9 +168,9 @@ impl Template {
     }
 
     fn check_names(&self, context: &Context) -> Result<(), TemplateError> {
-        let missing = |name: &&Box<str>| context.get(name).is_none() && ***name != *"parameters";
-        if self.source.taken.iter().any(|name| missing(&name)) {
-            let names: Vec<&str> = self.source.taken.iter().filter(missing).map(|name| &**name).collect();
+        let missing = |name: &&str| context.get(name).is_none() && *name != "parameters";
+        if self.variables().any(|name| missing(&name)) {
+            let names: Vec<&str> = self.variables().filter(missing).collect();
             let known: Vec<&str> = context.names().collect();
             return Err(TemplateError::Undeclared {
                 template: shown(self.text()),

@@ -187,7 +187,7 @@ impl<'a> Py<'a> {
             Self::Text(Cow::Borrowed(text)) => {
                 text.char_indices().map(|(at, c)| Py::Text(Cow::Borrowed(&text[at..at + c.len_utf8()]))).collect()
             }
-            Self::Text(text) => text.chars().map(|c| Py::text(c)).collect(),
+            Self::Text(text) => text.chars().map(Py::text).collect(),
             Self::Array(items) => items.iter().map(Py::of).collect(),
             Self::List(items) => items.borrow().clone(),
             Self::Tuple(items) => items.to_vec(),

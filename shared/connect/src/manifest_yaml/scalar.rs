@@ -106,12 +106,19 @@ pub(super) fn float(text: &str) -> Option<Value> {
         below_sixty(last)?;
         total * 60.0 + format!("{last}.{fraction}0").replace('_', "").parse::<f64>().ok()?
     } else {
-        let fits = if whole.is_empty() { starts(fraction) && unsigned.len() == text.len() } else { starts(whole) && digits(whole) };
+        let fits = if whole.is_empty() {
+            starts(fraction) && unsigned.len() == text.len()
+        } else {
+            starts(whole) && digits(whole)
+        };
         if !fits {
             return None;
         }
         let exponent = exponent.unwrap_or("0");
-        format!("{}.{}0e{exponent}", if whole.is_empty() { "0" } else { whole }, fraction).replace('_', "").parse().ok()?
+        format!("{}.{}0e{exponent}", if whole.is_empty() { "0" } else { whole }, fraction)
+            .replace('_', "")
+            .parse()
+            .ok()?
     };
     let number = if negative { -number } else { number };
     Some(Number::from_f64(number).map_or_else(|| if negative { "-inf" } else { "inf" }.into(), Value::Number))
@@ -152,7 +159,9 @@ fn one_or_two(text: &str) -> Option<(&str, &str)> {
 
 /// Hour, minute and second; the fraction's digits; the offset in seconds.
 fn clock(text: &str) -> Option<([i8; 3], &str, Option<i32>)> {
-    let rest = text.strip_prefix(['T', 't']).or_else(|| Some(text.trim_start_matches([' ', '\t'])).filter(|r| r.len() < text.len()))?;
+    let rest = text
+        .strip_prefix(['T', 't'])
+        .or_else(|| Some(text.trim_start_matches([' ', '\t'])).filter(|r| r.len() < text.len()))?;
     let (hour, rest) = one_or_two(rest)?;
     let two = |text: &str| text.get(..2).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
     let minute = two(rest.strip_prefix(':')?)?;

@@ -114,7 +114,8 @@ fn known_tag(tag: Option<&Tag>, expected: &str, at: Place) -> Result<(), YamlErr
 
 fn scalar_of(text: &str, plain: bool, tag: Option<&Tag>, at: Place) -> Result<Kind, YamlError> {
     let read = || scalar::plain(text).map_err(|what| YamlError { at, what });
-    let Some(tag) = tag else {
+    // A lone '!' says nothing about a plain scalar.
+    let Some(tag) = tag.filter(|tag| !(plain && tag.handle.is_empty() && tag.suffix == "!")) else {
         return Ok(match (plain, text) {
             (true, "<<") => Kind::Merge,
             (true, _) => Kind::Scalar(read()?),
@@ -126,8 +127,10 @@ fn scalar_of(text: &str, plain: bool, tag: Option<&Tag>, at: Place) -> Result<Ki
         Some("null") => Some(Value::Null),
         Some("bool") => read().ok().filter(Value::is_boolean),
         Some("int") => scalar::int(text),
-        Some("float") => scalar::float(text).or_else(|| scalar::int(text)),
-        Some("timestamp") => read().ok().filter(|value| value.is_string() && text.starts_with(|c: char| c.is_ascii_digit())),
+        Some("float") => scalar::float(text).or_else(|| scalar::int(text)?.as_f64().map(Value::from)),
+        Some("timestamp") => {
+            read().ok().filter(|value| value.is_string() && text.starts_with(|c: char| c.is_ascii_digit()))
+        }
         // The tag that says "no special type".
         None if tag.handle.is_empty() && tag.suffix == "!" => Some(text.into()),
         _ => return error(at, format!("the tag {tag} is not known here")),
@@ -151,7 +154,10 @@ impl<'p> Builder<'p> {
     pub fn value(&mut self, node: &Node, pointer: &mut String, depth: usize) -> Result<Value, YamlError> {
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return error(node.at, format!("too large: more than {MAX_DEPTH} levels or {MAX_NODES} values, aliases included"));
+            return error(
+                node.at,
+                format!("too large: more than {MAX_DEPTH} levels or {MAX_NODES} values, aliases included"),
+            );
         }
         self.places.0.insert(pointer.clone(), node.at);
         let here = pointer.len();
@@ -168,11 +174,8 @@ impl<'p> Builder<'p> {
                 Value::Array(list)
             }
             Kind::Map(members) => {
-                let mut flat = Vec::with_capacity(members.len());
-                self.flatten(node.at, members, &mut flat, 0)?;
                 let mut object = Map::new();
-                for (key, value) in flat {
-                    let key = key_of(key)?;
+                for (key, value) in self.flattened(node.at, members, 0)? {
                     let _ = write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"));
                     let value = self.value(value, pointer, depth + 1)?;
                     pointer.truncate(here);
@@ -183,36 +186,46 @@ impl<'p> Builder<'p> {
         })
     }
 
-    /// What is merged in, then the mapping's own members, so that those win.
-    fn flatten<'n>(
+    /// What is merged in, the first of equal names, then the mapping's own members, which win; of those the last.
+    fn flattened<'n>(
         &mut self,
         at: Place,
         members: &'n [(Rc<Node>, Rc<Node>)],
-        flat: &mut Vec<(&'n Node, &'n Node)>,
         depth: usize,
-    ) -> Result<(), YamlError> {
+    ) -> Result<Vec<(String, &'n Node)>, YamlError> {
         self.nodes += members.len();
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
             return error(at, "too much is merged here");
         }
-        for (key, value) in members {
-            if !matches!(key.kind, Kind::Merge) {
-                continue;
-            }
+        let (mut flat, mut known) = (Vec::with_capacity(members.len()), BTreeMap::new());
+        for (_, value) in members.iter().filter(|(key, _)| matches!(key.kind, Kind::Merge)) {
             let sources = match &value.kind {
                 Kind::List(items) => items.iter().collect(),
                 _ => vec![value],
             };
             for source in sources {
-                match &source.kind {
-                    Kind::Map(members) => self.flatten(source.at, members, flat, depth + 1)?,
-                    _ => return error(source.at, "only a mapping, or a list of mappings, can be merged with <<"),
+                let Kind::Map(members) = &source.kind else {
+                    return error(source.at, "only a mapping, or a list of mappings, can be merged with <<");
+                };
+                for (key, value) in self.flattened(source.at, members, depth + 1)? {
+                    if !known.contains_key(&key) {
+                        known.insert(key.clone(), flat.len());
+                        flat.push((key, value));
+                    }
                 }
             }
         }
-        let own = members.iter().filter(|(key, _)| !matches!(key.kind, Kind::Merge));
-        flat.extend(own.map(|(key, value)| (&**key, &**value)));
-        Ok(())
+        for (key, value) in members.iter().filter(|(key, _)| !matches!(key.kind, Kind::Merge)) {
+            let key = key_of(key)?;
+            match known.get(&key) {
+                Some(at) => flat[*at].1 = value,
+                None => {
+                    known.insert(key.clone(), flat.len());
+                    flat.push((key, value));
+                }
+            }
+        }
+        Ok(flat)
     }
 }
 

@@ -345,7 +345,7 @@ impl Substream {
 fn partition_of(parent: &Parent, record: &Map<String, Value>, about: &Map<String, Value>) -> Option<Partition> {
     let find = |path: &[String]| {
         let (first, rest) = path.split_first()?;
-        crate::dpath::get(record.get(first)?, rest)
+        crate::lookup::get(record.get(first)?, rest)
     };
     let value = find(&parent.key).filter(|value| !value.is_null())?;
     let mut extra = Map::new();

@@ -84,12 +84,6 @@ impl Async {
         };
         let whole = serde_json::json!({"type": "DpathExtractor", "field_path": []});
         let results = match node.get("download_extractor") {
-            // It writes an answer to a file and reads that as CSV.
-            Some(extractor) if extractor.kind() == "ResponseToFileExtractor" => {
-                let csv = serde_json::json!({"type": "GzipDecoder", "decoder": {"type": "CsvDecoder"}});
-                let decoder = cx.check(&extractor, Decoder::compile(&csv))?;
-                Selector::plain(&Node::new(&whole, &extractor.at), decoder, cx)
-            }
             Some(extractor) => Selector::plain(&extractor, download_decoder, cx),
             None => Selector::plain(&Node::new(&whole, &node.at), download_decoder, cx),
         };
@@ -417,10 +411,9 @@ impl JobRun {
         let none = Value::Null;
         let cx = seen(session, &slice, &none, now);
         let plan = self.plan()?;
-        let extracted = if response.status >= 400 { Vec::new() } else { plan.results.extract(&response, &cx)? };
-        let count = i64::try_from(extracted.len()).unwrap_or(i64::MAX);
+        let (extracted, count) = if response.status >= 400 { (Vec::new(), 0) } else { plan.results.extract(&response, &cx)? };
         let last_record = extracted.last().map_or(Value::Null, Record::to_value);
-        let schema = self.stream.schema.known(session);
+        let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
         let records = plan.selector.select(extracted, schema.as_deref(), &cx)?;
         let next = match &plan.paginator {
             Some(paginator) if response.status < 400 => {

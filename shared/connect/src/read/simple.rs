@@ -1,6 +1,6 @@
 //! The simple retriever: requests, pages, records.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -9,11 +9,12 @@ use teal::ports::upstream::Response;
 use super::record::{Found, Record, records_at};
 use crate::datetime::IsoDuration;
 use crate::decode::Decoder;
-use crate::extract::Extractor;
+use crate::extract::{Answer, Extractor};
 use crate::failure::Failure;
 use crate::failure::filter::Action;
 use crate::interpolate::{Context, StreamSlice, Template};
 use crate::node::{Compiler, Node};
+use crate::normalize::Normalizer;
 use crate::paginate::Paginator;
 use crate::partition::Router;
 use crate::properties::QueryProperties;
@@ -67,7 +68,8 @@ pub struct Selector {
     filter: Option<Template>,
     transformations: Vec<Transformation>,
     transforms_first: bool,
-    normalizes: bool,
+    /// Compiled with the stream's schema, when that is known.
+    normalizer: Option<OnceLock<Normalizer>>,
 }
 
 impl Simple {
@@ -225,6 +227,11 @@ impl Selector {
         };
         let is_client_side = stream.and_then(|s| s.get("incremental_sync")).is_some_and(|s| s.flag("is_client_side_incremental"));
         let transforms_first = node.get("transform_before_filtering").and_then(|node| node.value.as_bool()).unwrap_or(is_client_side);
+        let retriever = extractor_node.get("record_expander").and_then(|expander| expander.get("truncated_list_retriever"));
+        if let Some(retriever) = retriever {
+            let what = "lists that came cut short can't be fetched whole; leave 'truncated_list_retriever' out";
+            cx.problems.push(crate::problem::Problem::new(crate::problem::Kind::Custom, retriever.at, what));
+        }
         if extractor_node.kind().starts_with("Custom") {
             return None;
         }
@@ -236,7 +243,7 @@ impl Selector {
             filter: filter_node.and_then(|filter| filter.template("condition", cx)).filter(|f| !f.text().is_empty()),
             transformations,
             transforms_first,
-            normalizes,
+            normalizer: normalizes.then(OnceLock::new),
         })
     }
 
@@ -249,37 +256,63 @@ impl Selector {
             filter: None,
             transformations: Vec::new(),
             transforms_first: false,
-            normalizes: false,
+            normalizer: None,
         })
     }
 
     pub fn normalizes(&self) -> bool {
-        self.normalizes
+        self.normalizer.is_some()
     }
 
     /// The records of an answer as the source has them.
-    pub fn extract(&self, response: &Response, cx: &Context) -> Result<Vec<Record>, Failure> {
-        if response.body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Vec::new());
-        }
+    /// With how many the page had: some are left out by the extractor.
+    pub fn extract(&self, response: &Response, cx: &Context) -> Result<(Vec<Record>, i64), Failure> {
         if let Some(path) = &self.straight
             && let Ok(Found::Records(records)) = records_at(&response.body, path)
         {
-            return Ok(records);
+            let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+            return Ok((records, count));
         }
-        self.extract_values(response, cx)?.into_iter().map(Record::of_value).collect()
+        let mut count = 0;
+        let mut records = Vec::new();
+        self.each_value(response, cx, |value| {
+            count += 1;
+            records.extend(value.map(Record::of_value).transpose()?);
+            Ok(())
+        })?;
+        Ok((records, count))
     }
 
     pub fn extract_values(&self, response: &Response, cx: &Context) -> Result<Vec<Value>, Failure> {
+        let mut values = Vec::new();
+        self.each_value(response, cx, |value| {
+            values.extend(value);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    fn each_value(
+        &self,
+        response: &Response,
+        cx: &Context,
+        mut each: impl FnMut(Option<Value>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if response.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
         let headers = crate::http::header_map(response);
-        let decoded = self.decoder.decode(&response.body, &headers)?;
-        Ok(self.extractor.extract(decoded, cx)?)
+        let answer = Answer { decoder: &self.decoder, body: &response.body, headers: &headers };
+        self.extractor.extract(answer, cx)?.try_for_each(|value| each(value?))
     }
 
     /// Filters and changes; `seen` is what templates see, without the record.
     pub fn select(&self, records: Vec<Record>, schema: Option<&Value>, seen: &Context) -> Result<Vec<Record>, Failure> {
-        let schema = schema.filter(|schema| self.normalizes && crate::python::is_truthy(schema));
-        if self.filter.is_none() && self.transformations.is_empty() && schema.is_none() {
+        let normalizer = match (&self.normalizer, schema.filter(|schema| crate::python::is_truthy(schema))) {
+            (Some(once), Some(schema)) => Some(once.get_or_init(|| Normalizer::compile(schema))),
+            _ => None,
+        };
+        if self.filter.is_none() && self.transformations.is_empty() && normalizer.is_none() {
             return Ok(records);
         }
         let mut out = Vec::with_capacity(records.len());
@@ -296,8 +329,8 @@ impl Selector {
             if !self.transforms_first {
                 self.transform(&mut value, seen)?;
             }
-            if let Some(schema) = schema {
-                crate::normalize::normalize(&mut value, schema);
+            if let Some(normalizer) = normalizer {
+                normalizer.apply(&mut value);
             }
             out.push(Record::of_value(value)?);
         }
@@ -305,9 +338,8 @@ impl Selector {
     }
 
     fn transform(&self, value: &mut Value, seen: &Context) -> Result<(), Failure> {
-        let Some(members) = value.as_object_mut() else { return Ok(()) };
         for transformation in &self.transformations {
-            transformation.apply(members, seen)?;
+            transformation.apply(value, seen)?;
         }
         Ok(())
     }
@@ -320,7 +352,7 @@ pub fn compile_decoder(node: Option<Node>, cx: &mut Compiler) -> Option<Decoder>
             cx.unknown(&node, "decoder");
             None
         }
-        Some(node) => cx.check(&node, Decoder::compile(node.value)),
+        Some(node) => cx.check(&node, Decoder::compile(Some(node.value))),
     }
 }
 

@@ -238,9 +238,9 @@ impl SliceRun {
             None => Value::Null,
         };
         let seen = simple::seen(session, &self.slice, &token, now);
-        let records = plan.selector.extract(response, &seen)?;
-        self.partial.extracted += i64::try_from(records.len()).unwrap_or(i64::MAX);
-        let schema = self.stream.schema.known(session);
+        let (records, extracted) = plan.selector.extract(response, &seen)?;
+        self.partial.extracted += extracted;
+        let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
         let mut records = plan.selector.select(records, schema.as_deref(), &seen)?;
         if let Some(cursor) = self.stream.cursor.as_ref().filter(|cursor| cursor.is_client_side && !cursor.is_data_feed) {
             let end = cursor.end(now, &seen)?;

@@ -71,7 +71,7 @@ impl Dynamic {
     pub fn schema(&self, record: Option<&Record>, session: &Session, now: Timestamp) -> Result<Value, Failure> {
         let cx = session.scope(now, None, &Value::Null);
         let record = record.map(Record::to_value).unwrap_or(Value::Null);
-        let described = crate::dpath::get(&record, &self.schema_at).cloned().unwrap_or(Value::Null);
+        let described = crate::lookup::get(&record, &self.schema_at).cloned().unwrap_or(Value::Null);
         let mut properties = Map::new();
         let definitions: Vec<Value> = match described {
             Value::Array(items) => items,
@@ -79,7 +79,7 @@ impl Dynamic {
             _ => Vec::new(),
         };
         for definition in &definitions {
-            let key = crate::dpath::get(definition, &self.key_at).and_then(Value::as_str);
+            let key = crate::lookup::get(definition, &self.key_at).and_then(Value::as_str);
             let key = key.ok_or_else(|| {
                 Failure::system("a field that the source describes has no name where the manifest says")
             })?;
@@ -95,6 +95,7 @@ impl Dynamic {
             }
             properties = kept;
         }
+        let mut properties = Value::Object(properties);
         for transformation in &self.transformations {
             transformation.apply(&mut properties, &cx)?;
         }
@@ -108,7 +109,7 @@ impl Dynamic {
 
     fn type_of(&self, definition: &Value, cx: &Context) -> Result<Value, Failure> {
         let string = Value::from("string");
-        let raw = if self.type_at.is_empty() { Some(&string) } else { crate::dpath::get(definition, &self.type_at) };
+        let raw = if self.type_at.is_empty() { Some(&string) } else { crate::lookup::get(definition, &self.type_at) };
         let raw = raw.unwrap_or(&string);
         let mut mapped = raw;
         for map in &self.types {

@@ -1,5 +1,6 @@
 //! Schemas of streams: written in the manifest, in a file beside it, asked for, or put together of those.
 
+mod combine;
 mod dynamic;
 mod files;
 
@@ -124,18 +125,8 @@ impl Schema {
             Self::Missing(_) => None,
             Self::Dynamic(dynamic) => session.facts.get(&dynamic.id).map(Cow::Borrowed),
             Self::Composite(schemas) => {
-                let mut properties = Map::new();
-                for schema in schemas {
-                    let own = schema.known(session)?;
-                    for (name, value) in own.get("properties").and_then(Value::as_object).into_iter().flatten() {
-                        properties.entry(name.clone()).or_insert_with(|| value.clone());
-                    }
-                }
-                Some(Cow::Owned(serde_json::json!({
-                    "$schema": "http://json-schema.org/draft-07/schema#",
-                    "type": ["null", "object"],
-                    "properties": properties,
-                })))
+                let schemas: Option<Vec<_>> = schemas.iter().map(|schema| schema.known(session)).collect();
+                Some(Cow::Owned(combine::combine(schemas?.iter().map(AsRef::as_ref))))
             }
         }
     }

@@ -154,9 +154,9 @@ impl Resolving {
                 }
                 _ => value,
             };
-            let is_set = crate::dpath::set(&mut out, &path, &value);
+            let is_set = crate::lookup::set(&mut out, &path, &value);
             if !is_set && mapping.creates && crate::python::is_truthy(&value) {
-                crate::dpath::put(&mut out, &path, value);
+                crate::lookup::put(&mut out, &path, value);
             }
         }
         Ok(out)
@@ -170,7 +170,7 @@ fn configured(resolver: &Node, cx: &mut Compiler) -> Option<Vec<Value>> {
         let parameters = node.parameters();
         let path: Option<Vec<String>> =
             node.list("configs_pointer").iter().map(|step| cx.evaluate_text(step, &parameters)).collect();
-        let mut values = match crate::dpath::get(cx.config, &path?) {
+        let mut values = match crate::lookup::get(cx.config, &path?) {
             Some(Value::Array(items)) => items.clone(),
             Some(value) => vec![value.clone()],
             None => Vec::new(),

@@ -4,21 +4,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::interpolate::{Context, Template, TemplatedMap, ValueType};
+use crate::interpolate::{Context, Template};
 use crate::node::{Compiler, NoFiles, Node};
 use crate::problem::Problem;
+use crate::transform::ConfigTransformation;
 
 #[derive(Debug, Default)]
 pub struct Rules {
-    migrations: Vec<Change>,
-    transformations: Vec<Change>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Remap { path: Vec<Template>, map: TemplatedMap },
-    Add { fields: Vec<(Vec<String>, Template, Option<ValueType>)>, condition: Option<Template> },
-    Remove { pointers: Vec<Vec<String>>, condition: Option<Template> },
+    migrations: Vec<ConfigTransformation>,
+    transformations: Vec<ConfigTransformation>,
 }
 
 impl Rules {
@@ -32,11 +26,11 @@ impl Rules {
         if let Some(rules) = spec.get("config_normalization_rules") {
             for migration in rules.list("config_migrations") {
                 for change in migration.list("transformations") {
-                    out.migrations.extend(Change::compile(&change, &mut cx));
+                    out.migrations.extend(compile(&change, &mut cx));
                 }
             }
             for change in rules.list("transformations") {
-                out.transformations.extend(Change::compile(&change, &mut cx));
+                out.transformations.extend(compile(&change, &mut cx));
             }
         }
         problems.append(&mut cx.problems);
@@ -44,105 +38,20 @@ impl Rules {
     }
 
     pub fn migrate(&self, config: &mut Value, now: Timestamp) -> Result<(), Failure> {
-        self.migrations.iter().try_for_each(|change| change.apply(config, now))
+        self.migrations.iter().try_for_each(|change| Ok(change.apply(config, &Context::new(now))?))
     }
 
     pub fn transform(&self, config: &mut Value, now: Timestamp) -> Result<(), Failure> {
-        self.transformations.iter().try_for_each(|change| change.apply(config, now))
+        self.transformations.iter().try_for_each(|change| Ok(change.apply(config, &Context::new(now))?))
     }
 }
 
-impl Change {
-    fn compile(node: &Node, cx: &mut Compiler) -> Option<Self> {
-        let condition = node.template("condition", cx).filter(|condition| !condition.text().is_empty());
-        Some(match node.kind() {
-            "ConfigRemapField" => {
-                let map = node.require("map", cx)?;
-                let Some(members) = map.object() else {
-                    cx.report(&map, "'map' must be a map from old values to new ones");
-                    return None;
-                };
-                let path = node.templates("field_path", cx);
-                if path.is_empty() {
-                    cx.report(node, "'field_path' must not be empty");
-                    return None;
-                }
-                Self::Remap { path, map: cx.check(&map, TemplatedMap::compile(members, &node.parameters()))? }
-            }
-            "ConfigAddFields" => {
-                let mut fields = Vec::new();
-                for field in node.list("fields") {
-                    let kind = match field.text("value_type", cx) {
-                        Some("string") => Some(ValueType::String),
-                        Some("number") => Some(ValueType::Number),
-                        Some("integer") => Some(ValueType::Integer),
-                        Some("boolean") => Some(ValueType::Boolean),
-                        _ => None,
-                    };
-                    fields.push((field.texts("path", cx), field.require_template("value", cx)?, kind));
-                }
-                Self::Add { fields, condition }
-            }
-            "ConfigRemoveFields" => {
-                let pointers = node.list("field_pointers");
-                let pointers = pointers.iter().map(|pointer| {
-                    pointer.items().iter().map(|step| crate::python::text_of(step.value)).collect()
-                });
-                Self::Remove { pointers: pointers.collect(), condition }
-            }
-            _ => {
-                cx.unknown(node, "change of a configuration");
-                return None;
-            }
-        })
+fn compile(node: &Node, cx: &mut Compiler) -> Option<ConfigTransformation> {
+    if node.kind().starts_with("Custom") {
+        cx.unknown(node, "change of a configuration");
+        return None;
     }
-
-    fn apply(&self, config: &mut Value, now: Timestamp) -> Result<(), Failure> {
-        let seen = config.clone();
-        let cx = Context::new(now).with("config", &seen);
-        match self {
-            Self::Remap { path, map } => {
-                let path: Vec<String> = path.iter().map(|step| step.render_text(&cx)).collect::<Result<_, _>>()?;
-                let map = map.render(&cx)?;
-                let Some(value) = crate::dpath::get(&seen, &path) else { return Ok(()) };
-                let name = match value {
-                    Value::String(text) => text.clone(),
-                    _ => return Ok(()),
-                };
-                if let Some((_, new)) = map.into_iter().find(|(old, _)| *old == name) {
-                    crate::dpath::set(config, &path, &new);
-                }
-            }
-            Self::Add { fields, condition } => {
-                for (path, template, kind) in fields {
-                    let seen = config.clone();
-                    let cx = Context::new(now).with("config", &seen);
-                    let value = match kind {
-                        Some(kind) => template.render_as(*kind, &cx)?,
-                        None => template.render(&cx)?,
-                    };
-                    let at = Value::from(path.clone());
-                    if let Some(condition) = condition
-                        && !condition.render_bool(&cx.with("value", &value).with("path", &at))?
-                    {
-                        continue;
-                    }
-                    crate::dpath::put(config, path, value).ok_or_else(|| {
-                        Failure::config(format!("the configuration has no place for '{}'", path.join(".")))
-                    })?;
-                }
-            }
-            Self::Remove { pointers, condition } => {
-                if let Some(condition) = condition
-                    && !condition.render_bool(&cx)?
-                {
-                    return Ok(());
-                }
-                pointers.iter().for_each(|pointer| crate::dpath::remove(config, pointer));
-            }
-        }
-        Ok(())
-    }
+    cx.check(node, ConfigTransformation::compile(node.value))
 }
 
 /// Checks the configuration as the manifest's validations want it.
