@@ -244,5 +244,11 @@ impl<'a, W: Write> Work<'a, W> {
 }
 
 fn entropy() -> Entropy {
-    Arc::new(rand::random::<u128>)
+    use rand::rand_core::{OsRng, TryRngCore};
+    Arc::new(|| {
+        let mut bytes = [0; 16];
+        // Without the system's randomness, waits are not spread and identifiers repeat; nothing else uses it.
+        let _ = OsRng.try_fill_bytes(&mut bytes);
+        u128::from_le_bytes(bytes)
+    })
 }
