@@ -253,8 +253,8 @@ impl Inputs {
                     let value = match input {
                         Input::Fixed(value) => value.clone(),
                         Input::Template(template) => match template.render_or_null(cx)? {
-                            value @ (Value::Null | Value::String(_) | Value::Array(_)) => value,
-                            _ if as_texts => template.render_as(ValueType::String, cx)?,
+                            value @ Value::String(_) => value,
+                            value if as_texts => as_text(template, value, cx)?,
                             value => value,
                         },
                     };
@@ -266,4 +266,17 @@ impl Inputs {
             }
         }
     }
+}
+
+/// What is neither a text nor a list stays the text that it came from; so do tuples, and a None that was printed.
+fn as_text(template: &Template, value: Value, cx: &Context) -> Result<Value, Failure> {
+    let text = match (&value, template.render_as(ValueType::String, cx)) {
+        (_, Ok(text)) => text,
+        // It looked into something missing.
+        (Value::Null, Err(_)) => return Ok(Value::Null),
+        (_, Err(error)) => return Err(error.into()),
+    };
+    let printed = text.as_str().unwrap_or_default();
+    let is_kept = if value.is_array() { printed.trim_start().starts_with('[') } else { printed.is_empty() };
+    Ok(if is_kept { value } else { text })
 }

@@ -116,7 +116,14 @@ fn all_at<'a>(value: &'a Value, path: &[String]) -> Vec<&'a Value> {
 
 /// Whether a value is as a JSON schema says. The message names the place and the rule, not the value.
 pub fn matches(schema: &Value, value: &Value) -> Result<(), String> {
-    let validator = jsonschema::options().should_validate_formats(false).build(schema);
+    // A schema of a version that nobody knows is one of the newest.
+    let mut schema = schema.clone();
+    if let Some(members) = schema.as_object_mut()
+        && !members.get("$schema").and_then(Value::as_str).is_some_and(|known| known.starts_with("http://json-schema.org/draft-0"))
+    {
+        members.shift_remove("$schema");
+    }
+    let validator = jsonschema::options().should_validate_formats(false).build(&schema);
     let validator = validator.map_err(|error| format!("the schema can't be used: {}", error.masked()))?;
     validator.validate(value).map_err(|error| {
         let at = error.instance_path.to_string();
