@@ -1,6 +1,7 @@
 //! One file a command. Each is written once, against [`crate::client::Client`].
 
 pub mod check;
+pub mod connector;
 pub mod dev;
 pub mod export;
 pub mod follow;

@@ -52,11 +52,15 @@ impl Budget {
         for node in node.list("policies") {
             policies.extend(Policy::compile(&node, cx));
         }
-        let codes: Vec<i64> = node.list("status_codes_for_ratelimit_hit").iter().filter_map(|c| c.value.as_i64()).collect();
+        let codes: Vec<i64> =
+            node.list("status_codes_for_ratelimit_hit").iter().filter_map(|c| c.value.as_i64()).collect();
         Some(Self {
             policies,
             reset_header: node.text("ratelimit_reset_header", cx).unwrap_or("ratelimit-reset").to_lowercase(),
-            remaining_header: node.text("ratelimit_remaining_header", cx).unwrap_or("ratelimit-remaining").to_lowercase(),
+            remaining_header: node
+                .text("ratelimit_remaining_header", cx)
+                .unwrap_or("ratelimit-remaining")
+                .to_lowercase(),
             hit_codes: if codes.is_empty() { vec![429] } else { codes },
         })
     }

@@ -207,9 +207,10 @@ pub fn join(base: &str, path: &str) -> Result<String, Failure> {
     } else {
         path.to_owned()
     };
-    parse(&base)?.join(&path).map(Into::into).map_err(|_| {
-        Failure::system("the path of a request is no path; check the template that makes it")
-    })
+    parse(&base)?
+        .join(&path)
+        .map(Into::into)
+        .map_err(|_| Failure::system("the path of a request is no path; check the template that makes it"))
 }
 
 /// A URL as messages show it: no query, no user, no password.

@@ -24,7 +24,11 @@ pub fn set(value: &mut Value, path: &[String], new: &Value) -> bool {
         Value::Array(items) => step.parse::<usize>().ok().and_then(|at| items.get_mut(at)).into_iter().collect(),
         _ => Vec::new(),
     };
-    below.iter_mut().fold(false, |done, node| set(node, rest, new) || done)
+    let mut is_set = false;
+    for node in &mut below {
+        is_set |= set(node, rest, new);
+    }
+    is_set
 }
 
 /// Sets a member, with whatever objects and lists are missing on the way.

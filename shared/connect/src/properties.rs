@@ -21,7 +21,11 @@ pub struct QueryProperties {
 pub enum List {
     Fixed(Vec<String>),
     /// Asked for once, with a name for what it gives.
-    Endpoint { id: String, path: Vec<String>, stream: std::sync::Arc<Stream> },
+    Endpoint {
+        id: String,
+        path: Vec<String>,
+        stream: std::sync::Arc<Stream>,
+    },
 }
 
 #[derive(Debug)]

@@ -35,7 +35,8 @@ pub fn repr(value: &Value) -> String {
         Value::String(text) => format!("'{}'", escaped(text, '\'')),
         Value::Array(items) => format!("[{}]", items.iter().map(repr).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
-            let members = members.iter().map(|(name, value)| format!("{}: {}", repr(&name.as_str().into()), repr(value)));
+            let members =
+                members.iter().map(|(name, value)| format!("{}: {}", repr(&name.as_str().into()), repr(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
     }

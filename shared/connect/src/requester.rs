@@ -259,7 +259,10 @@ impl Inputs {
                         },
                     };
                     if !value.is_null() {
-                        out.insert(name.render_as(ValueType::String, cx).map(|name| crate::python::text_of(&name))?, value);
+                        out.insert(
+                            name.render_as(ValueType::String, cx).map(|name| crate::python::text_of(&name))?,
+                            value,
+                        );
                     }
                 }
                 Ok(Data::Form(out))

@@ -34,6 +34,8 @@ pub struct Session {
     pub jobs: usize,
     pub most_jobs: usize,
     pub entropy: Entropy,
+    /// What pages were made of, where somebody wants to see it.
+    pub shown: Option<std::cell::RefCell<Vec<Shown>>>,
     kept: BTreeMap<String, Response>,
     kept_bytes: usize,
 }
@@ -44,16 +46,33 @@ pub struct Token {
     pub expires: Option<Timestamp>,
 }
 
+/// A page on its way, a few records of each stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub extracted: i64,
+    pub kept: usize,
+    pub before: Vec<Value>,
+    pub after: Vec<Value>,
+}
+
 /// Something that whoever drives the readers passes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    Log { level: Level, text: String },
+    Log {
+        level: Level,
+        text: String,
+    },
     /// The source counts our requests and made us wait.
-    RateLimited { stream: String },
+    RateLimited {
+        stream: String,
+    },
     /// A token in the configuration was replaced: the configuration must be kept.
     Config(Value),
     /// An older state was thrown away.
-    State { stream: String, state: Value },
+    State {
+        stream: String,
+        state: Value,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +95,7 @@ impl Session {
             notices: Vec::new(),
             facts: BTreeMap::new(),
             jobs: 0,
+            shown: None,
             kept: BTreeMap::new(),
             kept_bytes: 0,
         }
@@ -111,7 +131,8 @@ impl Session {
 
     pub fn keep(&mut self, ask: &Ask, response: &Response) {
         let size = response.body.len();
-        if response.status == 200 && self.kept_bytes + size <= MOST_KEPT
+        if response.status == 200
+            && self.kept_bytes + size <= MOST_KEPT
             && let Some(key) = cache_key(ask)
             && self.kept.insert(key, response.clone()).is_none()
         {

@@ -12,6 +12,8 @@ pub enum Command {
     Check(Configured),
     /// Print the streams that the source has
     Discover(Configured),
+    /// Show, for people, what becomes of a stream's first pages
+    Preview(Preview),
     /// Read streams; records and states go to stdout
     Read(Reading),
 }
@@ -33,6 +35,18 @@ pub struct Configured {
     /// The configuration, as JSON
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Preview {
+    #[command(flatten)]
+    pub configured: Configured,
+    /// The stream; the first one if not given
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// How many pages
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub pages: usize,
 }
 
 #[derive(Clone, Debug, Args)]

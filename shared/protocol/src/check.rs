@@ -41,7 +41,10 @@ impl<W: Write> Work<'_, W> {
             let Some(found) = built.iter().find(|built| built.name == *name) else {
                 let known: Vec<&str> = built.iter().map(|built| built.name.as_str()).collect();
                 let known = known.join(", ");
-                return Err(Failure::system(format!("the check names stream '{name}', which is not there; there are: {known}")).into());
+                return Err(Failure::system(format!(
+                    "the check names stream '{name}', which is not there; there are: {known}"
+                ))
+                .into());
             };
             if let Some(why) = self.try_all(std::iter::once(found)).await? {
                 return Ok(Some(why));
@@ -51,7 +54,9 @@ impl<W: Write> Work<'_, W> {
             let of: Vec<&Built> = built.iter().filter(|built| built.definition.as_ref() == Some(definition)).collect();
             let dynamic = self.source.root().get("dynamic_streams").and_then(Value::as_array);
             let is_known = dynamic.into_iter().flatten().enumerate().any(|(index, value)| {
-                value.get("name").map_or_else(|| format!("dynamic_stream_{index}") == *definition, |name| name == definition)
+                value
+                    .get("name")
+                    .map_or_else(|| format!("dynamic_stream_{index}") == *definition, |name| name == definition)
             });
             if !is_known {
                 return Ok(Some(format!("the manifest has no dynamic stream '{definition}'")));

@@ -33,10 +33,7 @@ impl Client {
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| Fault::new(FaultKind::Permanent, "can't set up HTTPS").because(error))
         };
-        Ok(Self {
-            usual: build(settings())?,
-            raw: build(settings().no_gzip().no_brotli().no_zstd().no_deflate())?,
-        })
+        Ok(Self { usual: build(settings())?, raw: build(settings().no_gzip().no_brotli().no_zstd().no_deflate())? })
     }
 
     pub async fn send(&self, ask: &Ask) -> Result<Response, Fault> {
@@ -78,7 +75,10 @@ impl Client {
             .collect();
         let most = request.max_body;
         let too_large = || {
-            Fault::new(FaultKind::Permanent, format!("{} sent more than {most} bytes; ask it for smaller pages", host(ask)))
+            Fault::new(
+                FaultKind::Permanent,
+                format!("{} sent more than {most} bytes; ask it for smaller pages", host(ask)),
+            )
         };
         let expected = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
         if expected > most {

@@ -81,7 +81,10 @@ pub async fn drive<M: Machine, W: Write>(
             }
             Progress::Need(Need::Wait(wait)) => pace.wait(wait).await,
             Progress::Need(Need::Blocked) => {
-                return Err(Failure::system("a request waits for another one that nobody sends; this is a defect of Teal").into());
+                return Err(Failure::system(
+                    "a request waits for another one that nobody sends; this is a defect of Teal",
+                )
+                .into());
             }
         }
     }

@@ -11,6 +11,7 @@ mod client;
 mod drive;
 mod files;
 mod messages;
+mod preview;
 mod read;
 
 use std::io::Write;
@@ -29,7 +30,7 @@ use teal_connect::source::secrets::Secrets;
 use teal_connect::source::stream::describe;
 use teal_connect::source::{Built, Source, States, listed};
 
-pub use args::{Command, Configured, Place, Reading};
+pub use args::{Command, Configured, Place, Preview, Reading};
 use client::Client;
 use drive::{Asked, drive};
 use files::Beside;
@@ -123,6 +124,11 @@ async fn carry_out<W: Write>(command: Command, pace: Pace, out: &mut Messages<W>
             out.send(&json!({"type": "CATALOG", "catalog": {"streams": streams}}))?;
             Ok(0)
         }
+        Command::Preview(preview) => {
+            let mut work = Work::new(&preview.configured, Catalog::default(), States::new(), pace, out)?;
+            work.source.validate()?;
+            work.preview(preview.stream.as_deref(), preview.pages).await
+        }
         Command::Read(reading) => {
             let catalog = json_file(&reading.catalog)?;
             let catalog = Catalog::read(&catalog).map_err(Failure::config)?;
@@ -139,7 +145,8 @@ async fn carry_out<W: Write>(command: Command, pace: Pace, out: &mut Messages<W>
 
 fn json_file(path: &Path) -> Result<Value, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::config(format!("can't read {shown}: {error}")))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Failure::config(format!("can't read {shown}: {error}")))?;
     serde_json::from_str(&text).map_err(|error| {
         Failure::config(format!("{shown} is not JSON: line {}, column {}", error.line(), error.column()))
     })

@@ -43,6 +43,12 @@ impl<W: Write> Messages<W> {
         self.end()
     }
 
+    /// Text for people.
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
+        self.line.extend(self.secrets.redact(text).into_bytes());
+        self.flush()
+    }
+
     /// The fixed parts of a stream's record messages.
     pub fn frame(stream: &str, namespace: Option<&str>) -> Vec<u8> {
         let mut out = b"{\"type\":\"RECORD\",\"record\":{".to_vec();
@@ -77,7 +83,9 @@ impl<W: Write> Messages<W> {
             about.insert("reasons".to_owned(), json!([{"type": reason}]));
         }
         let at = now.as_millisecond() as f64;
-        self.send(&json!({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": at, "stream_status": about}}))
+        self.send(
+            &json!({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": at, "stream_status": about}}),
+        )
     }
 
     pub fn error(&mut self, failure: &Failure, stream: Option<&str>, now: Timestamp) -> io::Result<()> {

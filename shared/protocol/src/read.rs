@@ -60,7 +60,8 @@ struct Slice {
 
 impl<W: Write> Work<'_, W> {
     pub async fn read(&mut self) -> Result<u8, Stop> {
-        let wanted: Vec<String> = self.source.catalog.streams.iter().map(|configured| configured.name.clone()).collect();
+        let wanted: Vec<String> =
+            self.source.catalog.streams.iter().map(|configured| configured.name.clone()).collect();
         let built = self.build(Some(wanted)).await?;
         let mut by_name: BTreeMap<String, Built> = built.into_iter().map(|built| (built.name.clone(), built)).collect();
         let mut queue = VecDeque::new();
@@ -69,7 +70,8 @@ impl<W: Write> Work<'_, W> {
                 Some(built) => queue.push_back((built, configured.namespace)),
                 None => {
                     let name = &configured.name;
-                    self.out.log(Level::Warn, &format!("the source has no stream '{name}'; take it out of the catalog"))?;
+                    self.out
+                        .log(Level::Warn, &format!("the source has no stream '{name}'; take it out of the catalog"))?;
                     self.out.status(name, "INCOMPLETE", None, Timestamp::now())?;
                 }
             }
@@ -180,7 +182,10 @@ impl<W: Write> Work<'_, W> {
                 continue;
             }
             let is_busy = active.values().any(|stream| stream.generator != Generator::Exhausted);
-            if slices.len() < most && !is_busy && let Some(position) = startable(&queue, &active, &groups) {
+            if slices.len() < most
+                && !is_busy
+                && let Some(position) = startable(&queue, &active, &groups)
+            {
                 if let Some((built, namespace)) = queue.remove(position) {
                     next_id += 1;
                     match self.start(built, namespace)? {
@@ -231,7 +236,10 @@ impl<W: Write> Work<'_, W> {
             }
             // Whoever waited for another may go on now.
             ready.extend(blocked.drain(..));
-            active.values_mut().filter(|s| s.generator == Generator::Blocked).for_each(|s| s.generator = Generator::Ready);
+            active
+                .values_mut()
+                .filter(|s| s.generator == Generator::Blocked)
+                .for_each(|s| s.generator = Generator::Ready);
         }
     }
 
@@ -293,7 +301,12 @@ impl<W: Write> Work<'_, W> {
         }
     }
 
-    fn page(&mut self, stream: &mut Active, page: &[teal_connect::read::record::Record], now: Timestamp) -> Result<(), Stop> {
+    fn page(
+        &mut self,
+        stream: &mut Active,
+        page: &[teal_connect::read::record::Record],
+        now: Timestamp,
+    ) -> Result<(), Stop> {
         if page.is_empty() {
             return Ok(());
         }

@@ -72,13 +72,20 @@ impl Jwt {
         }
         let algorithm = node.require("algorithm", cx)?;
         let Some(known) = algorithm.value.as_str().and_then(Algorithm::read) else {
-            cx.report(&algorithm, "Teal signs with HS256/384/512, RS256/384/512, PS256/384/512, ES256, ES384 and EdDSA");
+            cx.report(
+                &algorithm,
+                "Teal signs with HS256/384/512, RS256/384/512, PS256/384/512, ES256, ES384 and EdDSA",
+            );
             return None;
         };
-        if node.template("passphrase", cx).is_some_and(|template| {
-            template.render_text(&cx.context()).is_ok_and(|text| !text.is_empty())
-        }) {
-            cx.report_config(node, "an encrypted private key can't be used; give the key decrypted, without passphrase");
+        if node
+            .template("passphrase", cx)
+            .is_some_and(|template| template.render_text(&cx.context()).is_ok_and(|text| !text.is_empty()))
+        {
+            cx.report_config(
+                node,
+                "an encrypted private key can't be used; give the key decrypted, without passphrase",
+            );
         }
         let empty = Value::Object(Map::new());
         let mut named = |name: &str, keys: [&'static str; 3]| {

@@ -110,7 +110,11 @@ impl ManyTokens {
                 _ => ::http::Method::GET,
             },
             status_headers: cx.check(&status, TemplatedMap::compile(headers, &parameters))?,
-            unavailable: status.list("unavailable_status_codes").iter().filter_map(|code| code.value.as_i64()).collect(),
+            unavailable: status
+                .list("unavailable_status_codes")
+                .iter()
+                .filter_map(|code| code.value.as_i64())
+                .collect(),
             quotas,
             most_wait: cx.check(node, IsoDuration::parse(&most_wait))?.microseconds as f64 / 1e6,
             reserve: node.number("budget_reserve_fraction", cx).unwrap_or(0.1),
@@ -141,7 +145,13 @@ impl ManyTokens {
         Ok(Ask { request, cache: false, raw: false, purpose: Purpose::Token })
     }
 
-    pub fn accept(&self, response: &Response, session: &mut Session, index: usize, now: Timestamp) -> Result<(), Failure> {
+    pub fn accept(
+        &self,
+        response: &Response,
+        session: &mut Session,
+        index: usize,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let untracked = self.unavailable.contains(&i64::from(response.status));
         if response.status >= 400 && !untracked {
             return Err(Failure::system(format!("asking for quotas was answered with status {}", response.status)));
@@ -150,8 +160,9 @@ impl ManyTokens {
         let mut left = BTreeMap::new();
         for quota in &self.quotas {
             let at = |path: &[String]| {
-                crate::lookup::get(&body, path)
-                    .ok_or_else(|| Failure::system(format!("the quotas of the source have nothing at '{}'", path.join("."))))
+                crate::lookup::get(&body, path).ok_or_else(|| {
+                    Failure::system(format!("the quotas of the source have nothing at '{}'", path.join(".")))
+                })
             };
             let state = if untracked {
                 Left { remaining: 0, limit: 0, reset: now, is_tracked: false }
@@ -239,7 +250,9 @@ impl ManyTokens {
             name.as_ref().and_then(|name| response.header(&name.to_lowercase())?.trim().parse::<i64>().ok())
         };
         let reset = quota.reset_header.as_ref().and_then(|name| point::lenient(response.header(&name.to_lowercase())?));
-        if let Some(left) = quotas.left.get_mut(active).and_then(|left| left.get_mut(&quota.name)).filter(|l| l.is_tracked) {
+        if let Some(left) =
+            quotas.left.get_mut(active).and_then(|left| left.get_mut(&quota.name)).filter(|l| l.is_tracked)
+        {
             let is_exhausted = quota.exhausted.contains(&i64::from(response.status));
             let remaining = number(&quota.remaining_header).or(is_exhausted.then_some(0));
             if let Some(limit) = number(&quota.limit_header).filter(|limit| *limit > 0) {

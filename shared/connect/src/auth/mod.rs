@@ -83,13 +83,19 @@ impl Auth {
         let choices = node.require("authenticators", cx)?;
         let Some(chosen) = crate::lookup::get(cx.config, &path).map(crate::python::text_of) else {
             let path = path.join(".");
-            cx.report_config(node, format_args!("the configuration has nothing at '{path}', which chooses how to authenticate"));
+            cx.report_config(
+                node,
+                format_args!("the configuration has nothing at '{path}', which chooses how to authenticate"),
+            );
             return None;
         };
         let Some(choice) = choices.get(&chosen) else {
             let known: Vec<&str> = choices.members().into_iter().map(|(name, _)| name).collect();
             let known = known.join(", ");
-            cx.report_config(node, format_args!("there is no authenticator for what the configuration chooses; known: {known}"));
+            cx.report_config(
+                node,
+                format_args!("there is no authenticator for what the configuration chooses; known: {known}"),
+            );
             return None;
         };
         Self::compile(&choice, name, url_base, cx)

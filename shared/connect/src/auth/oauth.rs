@@ -83,7 +83,9 @@ impl OAuth {
         let uses_assertion = node.flag("use_profile_assertion");
         let grant_type = match uses_assertion {
             true => fixed(node, JWT_BEARER, cx)?,
-            false => node.template("grant_type", cx).filter(|t| !t.text().is_empty())
+            false => node
+                .template("grant_type", cx)
+                .filter(|t| !t.text().is_empty())
                 .map_or_else(|| fixed(node, "refresh_token", cx), Some)?,
         };
         let assertion = match node.get("profile_assertion") {
@@ -290,16 +292,24 @@ impl OAuth {
 impl Rejected {
     fn compile(node: &Node, updater: Option<&Node>, cx: &mut Compiler) -> Self {
         let mut read = |node: &Node| Self {
-            codes: node.list("refresh_token_error_status_codes").iter().filter_map(|code| code.value.as_i64()).collect(),
+            codes: node
+                .list("refresh_token_error_status_codes")
+                .iter()
+                .filter_map(|code| code.value.as_i64())
+                .collect(),
             key: node.text("refresh_token_error_key", cx).unwrap_or_default().to_owned(),
             values: node.texts("refresh_token_error_values", cx),
         };
-        let is_said = |rejected: &Self| !rejected.codes.is_empty() || !rejected.key.is_empty() || !rejected.values.is_empty();
+        let is_said =
+            |rejected: &Self| !rejected.codes.is_empty() || !rejected.key.is_empty() || !rejected.values.is_empty();
         let own = read(node);
         let of_updater = updater.map(&mut read).filter(is_said);
         match (is_said(&own), of_updater) {
             (true, Some(_)) => {
-                cx.report(node, "say what a rejected refresh token looks like here or in refresh_token_updater, not twice");
+                cx.report(
+                    node,
+                    "say what a rejected refresh token looks like here or in refresh_token_updater, not twice",
+                );
                 own
             }
             (true, None) => own,
@@ -322,9 +332,10 @@ fn find<'a>(value: &'a Value, name: &str, depth: usize) -> Option<&'a Value> {
         return None;
     }
     match value {
-        Value::Object(members) => members.get(name).filter(|value| !value.is_null()).or_else(|| {
-            members.values().find_map(|value| find(value, name, depth + 1))
-        }),
+        Value::Object(members) => members
+            .get(name)
+            .filter(|value| !value.is_null())
+            .or_else(|| members.values().find_map(|value| find(value, name, depth + 1))),
         Value::Array(items) => items.iter().find_map(|value| find(value, name, depth + 1)),
         _ => None,
     }

@@ -12,7 +12,7 @@ use super::{Auth, legacy::Legacy, many::ManyTokens, oauth::OAuth, session_token:
 use crate::failure::Failure;
 use crate::http::Ask;
 use crate::read::fetch::{Answered, Fetch, Fetched};
-use crate::read::{Progress, Need};
+use crate::read::{Need, Progress};
 use crate::session::Session;
 
 /// How long a token request that meets a fault is tried again.
@@ -80,7 +80,9 @@ impl TokenRun {
                     auth.accept(&response, session, now)?;
                     return self.finish(session);
                 }
-                Progress::Done(_) => return Err(Failure::system("the login was refused, so there is no session token")),
+                Progress::Done(_) => {
+                    return Err(Failure::system("the login was refused, so there is no session token"));
+                }
             },
             What::LegacyCheck(auth) => match auth.ask_whether_valid(session, now)? {
                 Some(ask) => ask,

@@ -32,11 +32,17 @@ pub struct Interval {
 
 impl Intervals {
     /// From a state of any format. `lookback` seconds more are read again.
-    pub fn of_state(cursor: &Cursor, state: &Map<String, Value>, origin: Point, lookback: i64) -> Result<Self, Failure> {
+    pub fn of_state(
+        cursor: &Cursor,
+        state: &Map<String, Value>,
+        origin: Point,
+        lookback: i64,
+    ) -> Result<Self, Failure> {
         if matches!(state.get("state_type").and_then(Value::as_str), Some("date-range" | "integer")) {
             let mut read = Vec::new();
             for slice in state.get("slices").and_then(Value::as_array).into_iter().flatten() {
-                let at = |key: &str| slice.get(key).filter(|value| !value.is_null()).map(|v| cursor.parse(v)).transpose();
+                let at =
+                    |key: &str| slice.get(key).filter(|value| !value.is_null()).map(|v| cursor.parse(v)).transpose();
                 if let (Some(start), Some(end)) = (at("start")?, at("end")?) {
                     read.push(Interval { start, end, newest: at("most_recent_cursor_value")? });
                 }

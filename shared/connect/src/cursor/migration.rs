@@ -40,10 +40,10 @@ impl LegacyToPerPartition {
 
     pub fn apply(&self, state: Value) -> Value {
         let Value::Object(members) = &state else { return state };
-        let is_legacy = |value: &Value| {
-            value.as_object().is_some_and(|own| own.len() == 1 && own.contains_key(&self.cursor_field))
-        };
-        if !self.is_possible || members.is_empty() || members.contains_key("states") || !members.values().all(is_legacy) {
+        let is_legacy =
+            |value: &Value| value.as_object().is_some_and(|own| own.len() == 1 && own.contains_key(&self.cursor_field));
+        if !self.is_possible || members.is_empty() || members.contains_key("states") || !members.values().all(is_legacy)
+        {
             return state;
         }
         let states: Vec<Value> = (members.iter())

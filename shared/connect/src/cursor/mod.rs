@@ -48,7 +48,9 @@ pub struct Cursor {
 enum Kind {
     Datetime(Box<Moments>),
     /// Numbers that only grow: one open window, from the last one on.
-    Count { start: i64 },
+    Count {
+        start: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -69,7 +71,10 @@ impl Cursor {
         let is_catalog_defined = node.flag("allow_catalog_defined_cursor_field");
         let chosen = cx.catalog.cursor_field(stream).filter(|_| is_catalog_defined);
         if chosen.is_some_and(|path| path.len() > 1) {
-            cx.report_config(node, format_args!("the catalog chooses a nested cursor for stream '{stream}'; choose a field"));
+            cx.report_config(
+                node,
+                format_args!("the catalog chooses a nested cursor for stream '{stream}'; choose a field"),
+            );
         }
         let field = match chosen.and_then(|path| path.first().cloned()) {
             Some(field) => field,
@@ -239,7 +244,9 @@ impl Cursor {
     pub fn window(&self, slice: &Map<String, Value>) -> Result<(Point, Point), Failure> {
         let at = |key: &str| {
             let value = slice.get(key).filter(|value| !value.is_null());
-            value.ok_or_else(|| Failure::system(format!("the slice has no '{key}'"))).and_then(|value| self.parse(value))
+            value
+                .ok_or_else(|| Failure::system(format!("the slice has no '{key}'")))
+                .and_then(|value| self.parse(value))
         };
         Ok((at(&self.start_key)?, at(&self.end_key)?))
     }
@@ -252,8 +259,14 @@ impl Cursor {
     }
 
     /// Two windows in place of one that the source finds too large; `None` when it can't be halved.
-    pub fn halve(&self, slice: &Map<String, Value>, least: Option<&IsoDuration>) -> Result<Option<[Map<String, Value>; 2]>, Failure> {
-        let Some(granularity) = self.granularity().filter(|g| g.is_fixed() && g.microseconds > 0) else { return Ok(None) };
+    pub fn halve(
+        &self,
+        slice: &Map<String, Value>,
+        least: Option<&IsoDuration>,
+    ) -> Result<Option<[Map<String, Value>; 2]>, Failure> {
+        let Some(granularity) = self.granularity().filter(|g| g.is_fixed() && g.microseconds > 0) else {
+            return Ok(None);
+        };
         let (start, end) = self.window(slice)?;
         let (Some(from), Some(to)) = (start.instant(), end.instant()) else { return Ok(None) };
         let span = to.as_microsecond() - from.as_microsecond();
@@ -291,9 +304,7 @@ impl Moments {
         formats.push(format.clone());
         let moment = |name: &str, cx: &mut Compiler| match node.get(name) {
             None => Some(None),
-            Some(at) => {
-                cx.check(&at, MinMaxDatetime::compile(at.value, Some(&format), &parameters)).map(Some)
-            }
+            Some(at) => cx.check(&at, MinMaxDatetime::compile(at.value, Some(&format), &parameters)).map(Some),
         };
         node.require("start_datetime", cx)?;
         let start = moment("start_datetime", cx)??;

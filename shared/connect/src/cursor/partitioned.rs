@@ -54,7 +54,12 @@ pub fn key(partition: &Map<String, Value>) -> String {
 }
 
 impl Partitioned {
-    pub fn of_state(cursor: &Cursor, state: &Map<String, Value>, is_global: bool, origin: &Point) -> Result<Self, Failure> {
+    pub fn of_state(
+        cursor: &Cursor,
+        state: &Map<String, Value>,
+        is_global: bool,
+        origin: &Point,
+    ) -> Result<Self, Failure> {
         let mut out = Self {
             is_global,
             global: None,
@@ -78,10 +83,9 @@ impl Partitioned {
             out.is_global = state.get("use_global_cursor").and_then(Value::as_bool).unwrap_or(false);
             out.lookback = state.get("lookback_window").and_then(Value::as_f64).unwrap_or(0.0) as i64;
             for known in state.get("states").and_then(Value::as_array).into_iter().flatten() {
-                let (Some(partition), Some(own)) = (
-                    known.get("partition").and_then(Value::as_object),
-                    known.get("cursor").and_then(Value::as_object),
-                ) else {
+                let (Some(partition), Some(own)) =
+                    (known.get("partition").and_then(Value::as_object), known.get("cursor").and_then(Value::as_object))
+                else {
                     continue;
                 };
                 let intervals = Intervals::of_state(cursor, own, origin.clone(), 0)?;

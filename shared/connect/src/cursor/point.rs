@@ -13,7 +13,10 @@ use crate::failure::Failure;
 #[serde(rename_all = "snake_case")]
 pub enum Point {
     /// With its offset from UTC in seconds, which its text keeps.
-    Moment { civil: DateTime, offset: i32 },
+    Moment {
+        civil: DateTime,
+        offset: i32,
+    },
     Count(Number),
 }
 
@@ -103,9 +106,10 @@ pub fn lenient(text: &str) -> Option<Timestamp> {
         return Timestamp::from_second(seconds).ok();
     }
     let utc = |civil: DateTime| civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-    text.parse::<Timestamp>().ok().or_else(|| utc(text.parse().ok()?)).or_else(|| {
-        utc(text.parse::<jiff::civil::Date>().ok()?.to_datetime(jiff::civil::Time::midnight()))
-    })
+    text.parse::<Timestamp>()
+        .ok()
+        .or_else(|| utc(text.parse().ok()?))
+        .or_else(|| utc(text.parse::<jiff::civil::Date>().ok()?.to_datetime(jiff::civil::Time::midnight())))
 }
 
 /// As Python's `isoformat` writes it, without offset.

@@ -35,7 +35,14 @@ impl Cursor {
         Ok(out)
     }
 
-    fn cut(&self, origin: &Point, lower: &Point, upper: &Point, is_end: bool, out: &mut Vec<Window>) -> Result<(), Failure> {
+    fn cut(
+        &self,
+        origin: &Point,
+        lower: &Point,
+        upper: &Point,
+        is_end: bool,
+        out: &mut Vec<Window>,
+    ) -> Result<(), Failure> {
         let Kind::Datetime(moments) = &self.kind else { return Ok(()) };
         if lower > upper || (lower == upper && moments.granularity.is_none()) || upper < origin {
             return Ok(());

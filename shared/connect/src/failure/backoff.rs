@@ -102,9 +102,9 @@ fn regex(node: &Node, cx: &mut Compiler) -> Option<Template> {
 
 fn number(value: &Value) -> Result<f64, Failure> {
     let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
-    number.filter(|number| number.is_finite()).ok_or_else(|| {
-        Failure::system("a waiting time is no number; check the error handler's templates")
-    })
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| Failure::system("a waiting time is no number; check the error handler's templates"))
 }
 
 fn header_number(

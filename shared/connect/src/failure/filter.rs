@@ -70,7 +70,8 @@ impl<'a> Judged<'a> {
 
     /// The body as JSON, an empty object when it is none.
     pub fn body(&self) -> &Value {
-        let parse = || serde_json::from_slice(&self.response.body).unwrap_or_else(|_| Value::Object(Default::default()));
+        let parse =
+            || serde_json::from_slice(&self.response.body).unwrap_or_else(|_| Value::Object(Default::default()));
         self.body.get_or_init(parse)
     }
 
@@ -185,7 +186,17 @@ fn message_of(answer: &Judged) -> Option<String> {
 }
 
 const SAID: [&str; 12] = [
-    "message", "messages", "error", "errors", "failures", "failure", "detail", "err", "error_message", "msg", "reason",
+    "message",
+    "messages",
+    "error",
+    "errors",
+    "failures",
+    "failure",
+    "detail",
+    "err",
+    "error_message",
+    "msg",
+    "reason",
     "status_message",
 ];
 
@@ -194,7 +205,8 @@ fn said(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => Some(items.iter().filter_map(said).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
-            let said_at = SAID.iter().filter_map(|name| members.get(*name)).find(|value| crate::python::is_truthy(value));
+            let said_at =
+                SAID.iter().filter_map(|name| members.get(*name)).find(|value| crate::python::is_truthy(value));
             said_at.and_then(said)
         }
         _ => None,

@@ -26,9 +26,8 @@ pub struct Manifest {
 }
 
 pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
-    let document = manifest_yaml::load(text).map_err(|error| {
-        vec![Problem { line: Some(error.at.line), ..Problem::manifest("", error.what) }]
-    })?;
+    let document = manifest_yaml::load(text)
+        .map_err(|error| vec![Problem { line: Some(error.at.line), ..Problem::manifest("", error.what) }])?;
     let Value::Object(mut root) = document.value else {
         return Err(vec![Problem::manifest("", "a manifest must be a map that begins with 'type: DeclarativeSource'")]);
     };

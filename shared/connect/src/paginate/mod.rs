@@ -108,11 +108,19 @@ impl Paginator {
     }
 
     pub fn can_reduce(&self) -> bool {
-        !matches!(self.strategy, Strategy::Page { .. }) && self.size_option.is_some() && !matches!(self.token, TokenPlace::Path)
+        !matches!(self.strategy, Strategy::Page { .. })
+            && self.size_option.is_some()
+            && !matches!(self.token, TokenPlace::Path)
     }
 
     /// What asks for the page of this token.
-    pub fn inject(&self, token: Option<&Value>, size: Option<i64>, parts: &mut Parts, cx: &Context) -> Result<(), Failure> {
+    pub fn inject(
+        &self,
+        token: Option<&Value>,
+        size: Option<i64>,
+        parts: &mut Parts,
+        cx: &Context,
+    ) -> Result<(), Failure> {
         if let (TokenPlace::Option(option), Some(token)) = (&self.token, token) {
             option.inject(token.clone(), parts, cx)?;
         }
@@ -162,10 +170,13 @@ impl Paginator {
 
     /// The token of the next page; `None` when this was the last.
     pub fn next(&self, facts: &Facts, cx: &Context) -> Result<Option<Value>, Failure> {
-        let is_short = |size: Option<i64>| facts.extracted == 0 || size.is_some_and(|size| size != 0 && facts.extracted < size);
+        let is_short =
+            |size: Option<i64>| facts.extracted == 0 || size.is_some_and(|size| size != 0 && facts.extracted < size);
         let last = |what: &str| match facts.token {
             None | Some(Value::Null) => Ok(None),
-            Some(token) => token.as_i64().map(Some).ok_or_else(|| Failure::system(format!("the last {what} is no whole number"))),
+            Some(token) => {
+                token.as_i64().map(Some).ok_or_else(|| Failure::system(format!("the last {what} is no whole number")))
+            }
         };
         let token: Value = match &self.strategy {
             Strategy::Page { size, first, .. } => {
@@ -191,7 +202,8 @@ impl Paginator {
             Strategy::Cursor { value, stop, size } => {
                 let (kept, size) = (Value::from(facts.kept), Value::from(facts.size.or(*size)));
                 let cx = cx.clone().with("response", facts.response).with("headers", Variable::Headers(facts.headers));
-                let cx = cx.with("last_record", facts.last_record).with("last_page_size", &kept).with("page_size", &size);
+                let cx =
+                    cx.with("last_record", facts.last_record).with("last_page_size", &kept).with("page_size", &size);
                 if let Some(stop) = stop
                     && stop.render_bool(&cx)?
                 {

@@ -32,7 +32,9 @@ impl Rounds {
     pub fn went(&mut self, token: &Value, body: &[u8], is_empty: bool) -> Result<(), Failure> {
         self.pages += 1;
         if self.mark.as_ref() == Some(token) {
-            return Err(Failure::system("the source leads back to a page that was read already; the listing would never end"));
+            return Err(Failure::system(
+                "the source leads back to a page that was read already; the listing would never end",
+            ));
         }
         if self.since >= self.until {
             self.mark = Some(token.clone());

@@ -171,7 +171,9 @@ impl Router {
         };
         match self {
             Self::List { field, option, .. } => put(field, option, parts),
-            Self::Substream { parents } => parents.iter().try_for_each(|parent| put(&parent.field, &parent.option, parts)),
+            Self::Substream { parents } => {
+                parents.iter().try_for_each(|parent| put(&parent.field, &parent.option, parts))
+            }
             // Where two want the same place, the first has it.
             Self::Product(routers) => routers.iter().rev().try_for_each(|router| router.inject(slice, parts, cx)),
             Self::Single | Self::Grouping { .. } | Self::Union { .. } => Ok(()),

@@ -19,12 +19,32 @@ use crate::session::Session;
 
 #[derive(Debug)]
 pub enum RouterRun {
-    Single { is_done: bool },
-    List { at: usize },
+    Single {
+        is_done: bool,
+    },
+    List {
+        at: usize,
+    },
     Substream(Box<Substream>),
-    Grouping { inner: Box<RouterRun>, batch: Vec<Partition>, seen: BTreeSet<String>, state: Option<Value>, is_done: bool },
-    Union { at: usize, inner: Box<RouterRun>, seen: BTreeSet<String> },
-    Product { outer: Box<RouterRun>, filling: Option<Box<RouterRun>>, rest: Vec<Vec<Partition>>, at: u64, current: Option<Partition> },
+    Grouping {
+        inner: Box<RouterRun>,
+        batch: Vec<Partition>,
+        seen: BTreeSet<String>,
+        state: Option<Value>,
+        is_done: bool,
+    },
+    Union {
+        at: usize,
+        inner: Box<RouterRun>,
+        seen: BTreeSet<String>,
+    },
+    Product {
+        outer: Box<RouterRun>,
+        filling: Option<Box<RouterRun>>,
+        rest: Vec<Vec<Partition>>,
+        at: u64,
+        current: Option<Partition>,
+    },
 }
 
 #[derive(Debug)]
@@ -41,12 +61,37 @@ pub struct Substream {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "router", rename_all = "snake_case")]
 pub enum RouterPosition {
-    Single { is_done: bool },
-    List { at: usize },
-    Substream { at: usize, reader: Option<Box<ReaderPosition>>, slice: Option<Box<SlicePosition>>, pending: Vec<Partition>, states: Map<String, Value> },
-    Grouping { inner: Box<RouterPosition>, batch: Vec<Partition>, seen: BTreeSet<String>, is_done: bool },
-    Union { at: usize, inner: Box<RouterPosition>, seen: BTreeSet<String> },
-    Product { outer: Box<RouterPosition>, filling: Option<Box<RouterPosition>>, rest: Vec<Vec<Partition>>, at: u64, current: Option<Partition> },
+    Single {
+        is_done: bool,
+    },
+    List {
+        at: usize,
+    },
+    Substream {
+        at: usize,
+        reader: Option<Box<ReaderPosition>>,
+        slice: Option<Box<SlicePosition>>,
+        pending: Vec<Partition>,
+        states: Map<String, Value>,
+    },
+    Grouping {
+        inner: Box<RouterPosition>,
+        batch: Vec<Partition>,
+        seen: BTreeSet<String>,
+        is_done: bool,
+    },
+    Union {
+        at: usize,
+        inner: Box<RouterPosition>,
+        seen: BTreeSet<String>,
+    },
+    Product {
+        outer: Box<RouterPosition>,
+        filling: Option<Box<RouterPosition>>,
+        rest: Vec<Vec<Partition>>,
+        at: u64,
+        current: Option<Partition>,
+    },
 }
 
 impl RouterRun {
@@ -68,7 +113,9 @@ impl RouterRun {
                 state: None,
                 is_done: false,
             },
-            Router::Union { routers, .. } => Self::Union { at: 0, inner: Box::new(Self::new(&routers[0])), seen: BTreeSet::new() },
+            Router::Union { routers, .. } => {
+                Self::Union { at: 0, inner: Box::new(Self::new(&routers[0])), seen: BTreeSet::new() }
+            }
             Router::Product(routers) => Self::Product {
                 outer: Box::new(Self::new(&routers[0])),
                 filling: None,
@@ -79,7 +126,12 @@ impl RouterRun {
         }
     }
 
-    pub fn next(&mut self, router: &Router, session: &mut Session, now: Timestamp) -> Result<Progress<Option<Partition>>, Failure> {
+    pub fn next(
+        &mut self,
+        router: &Router,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Progress<Option<Partition>>, Failure> {
         match (self, router) {
             (Self::Single { is_done }, _) => {
                 let is_first = !std::mem::replace(is_done, true);
@@ -94,14 +146,19 @@ impl RouterRun {
                 })))
             }
             (Self::Substream(run), Router::Substream { parents }) => run.next(parents, session, now),
-            (Self::Grouping { inner, batch, seen, state, is_done }, Router::Grouping { size, deduplicates, inner: router }) => {
+            (
+                Self::Grouping { inner, batch, seen, state, is_done },
+                Router::Grouping { size, deduplicates, inner: router },
+            ) => {
                 while !*is_done && batch.len() < *size {
                     match ready!(inner.next(router, session, now)?) {
                         None => *is_done = true,
                         Some(partition) => {
                             let mut values = partition.values.iter().filter(|(name, _)| *name != "parent_slice");
                             let (Some((_, value)), None) = (values.next(), values.next()) else {
-                                return Err(Failure::system("GroupingPartitionRouter takes partitions of one field only"));
+                                return Err(Failure::system(
+                                    "GroupingPartitionRouter takes partitions of one field only",
+                                ));
                             };
                             if *deduplicates {
                                 if !seen.insert(value.to_string()) {
@@ -148,7 +205,9 @@ impl RouterRun {
                     let router = &routers[rest.len()];
                     if let Some(run) = filling {
                         match ready!(run.next(router, session, now)?) {
-                            Some(partition) => rest.last_mut().into_iter().for_each(|list| list.push(partition.clone())),
+                            Some(partition) => {
+                                rest.last_mut().into_iter().for_each(|list| list.push(partition.clone()))
+                            }
                             None => *filling = None,
                         }
                     }
@@ -264,7 +323,12 @@ impl RouterRun {
 }
 
 impl Substream {
-    fn next(&mut self, parents: &[Arc<Parent>], session: &mut Session, now: Timestamp) -> Result<Progress<Option<Partition>>, Failure> {
+    fn next(
+        &mut self,
+        parents: &[Arc<Parent>],
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Progress<Option<Partition>>, Failure> {
         loop {
             if let Some(partition) = self.pending.pop_front() {
                 // The last partition of a parent's slice is served when that slice counts as read.
@@ -366,10 +430,13 @@ fn partition_of(parent: &Parent, record: &Map<String, Value>, about: &Map<String
 /// Lists of what the partitions of a group have.
 fn group(batch: &[Partition]) -> Partition {
     let gather = |part: fn(&Partition) -> &Map<String, Value>, names: Vec<String>| -> Map<String, Value> {
-        names.into_iter().map(|name| {
-            let values = batch.iter().map(|p| part(p).get(&name).cloned().unwrap_or(Value::Null)).collect();
-            (name, Value::Array(values))
-        }).collect()
+        names
+            .into_iter()
+            .map(|name| {
+                let values = batch.iter().map(|p| part(p).get(&name).cloned().unwrap_or(Value::Null)).collect();
+                (name, Value::Array(values))
+            })
+            .collect()
     };
     let values = gather(|p| &p.values, batch[0].values.keys().cloned().collect());
     let mut names: Vec<String> = batch.iter().flat_map(|p| p.extra.keys().cloned()).collect();

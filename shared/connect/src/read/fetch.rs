@@ -223,7 +223,12 @@ impl Fetch {
     }
 
     /// The wait that a backoff strategy names.
-    fn named_wait(&self, session: &Session, response: Option<&Response>, now: Timestamp) -> Result<Option<f64>, Failure> {
+    fn named_wait(
+        &self,
+        session: &Session,
+        response: Option<&Response>,
+        now: Timestamp,
+    ) -> Result<Option<f64>, Failure> {
         let cx = session.scope(now, self.slice.as_deref(), &self.token);
         for backoff in self.requester.handler.backoffs() {
             let wait = backoff.wait(response, self.attempts, now, &mut || session.random(), &cx)?;
@@ -245,7 +250,8 @@ impl Fetch {
     ) -> Result<(), Failure> {
         let retries = self.requester.handler.retries();
         let is_limited = resolution.action == Action::RateLimited;
-        let elapsed = self.first.map_or(Duration::ZERO, |first| now.duration_since(first).try_into().unwrap_or_default());
+        let elapsed =
+            self.first.map_or(Duration::ZERO, |first| now.duration_since(first).try_into().unwrap_or_default());
         let (tries, wait) = if let Some(named) = named {
             self.tries.named += 1;
             (self.tries.named, named + 1.0)
@@ -266,7 +272,8 @@ impl Fetch {
                 return Err(Failure::transient(format!("the source's rate limit is used up for {url}")));
             }
             let message = resolution.message.unwrap_or_default();
-            let message = format!("{} {url} failed {} times, the last time so: {message}", ask.request.method, self.attempts);
+            let message =
+                format!("{} {url} failed {} times, the last time so: {message}", ask.request.method, self.attempts);
             return Err(Failure { kind: resolution.kind, message });
         }
         let what = response.map_or("a fault".to_owned(), |response| format!("status {}", response.status));

@@ -73,7 +73,9 @@ impl Async {
             requester.purpose = purpose;
             Some(Arc::new(requester))
         };
-        for field in ["creation_requester", "polling_requester", "download_requester", "status_extractor", "status_mapping"] {
+        for field in
+            ["creation_requester", "polling_requester", "download_requester", "status_extractor", "status_mapping"]
+        {
             node.require(field, cx);
         }
         let decoder = compile_decoder(node.get("decoder"), cx)?;
@@ -119,7 +121,8 @@ impl Async {
         }
         let selector = node.require("record_selector", cx);
         let selector = selector.and_then(|selector| Selector::compile(&selector, node.get("decoder"), stream, cx));
-        let (creation, polling) = (requester("creation_requester", Purpose::Job, cx), requester("polling_requester", Purpose::Job, cx));
+        let (creation, polling) =
+            (requester("creation_requester", Purpose::Job, cx), requester("polling_requester", Purpose::Job, cx));
         let download = requester("download_requester", Purpose::Page, cx);
         let built = Self {
             target: requester("download_target_requester", Purpose::Job, cx),
@@ -339,7 +342,12 @@ impl JobRun {
         Ok(())
     }
 
-    fn accept(&mut self, response: Response, session: &mut Session, now: Timestamp) -> Result<Option<Vec<Record>>, Failure> {
+    fn accept(
+        &mut self,
+        response: Response,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Record>>, Failure> {
         match self.job.phase {
             Phase::Create => {
                 if response.status >= 400 {
@@ -370,7 +378,11 @@ impl JobRun {
         let is_late = self.job.since.is_some_and(|since| now.duration_since(since) > plan.timeout);
         let retry_wait = plan.retry_wait;
         match known {
-            None => return Err(Failure::system(format!("the source's job has the status '{said}', which the manifest does not name"))),
+            None => {
+                return Err(Failure::system(format!(
+                    "the source's job has the status '{said}', which the manifest does not name"
+                )));
+            }
             Some(Status::Running) if !is_late => self.wait = Some(BETWEEN),
             Some(Status::Running | Status::TimedOut) => self.job.phase = Phase::Abort,
             Some(Status::Failed) => {
@@ -406,12 +418,18 @@ impl JobRun {
         Ok(())
     }
 
-    fn downloaded(&mut self, response: Response, session: &mut Session, now: Timestamp) -> Result<Vec<Record>, Failure> {
+    fn downloaded(
+        &mut self,
+        response: Response,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Failure> {
         let slice = self.slice();
         let none = Value::Null;
         let cx = seen(session, &slice, &none, now);
         let plan = self.plan()?;
-        let (extracted, count) = if response.status >= 400 { (Vec::new(), 0) } else { plan.results.extract(&response, &cx)? };
+        let (extracted, count) =
+            if response.status >= 400 { (Vec::new(), 0) } else { plan.results.extract(&response, &cx)? };
         let last_record = extracted.last().map_or(Value::Null, Record::to_value);
         let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
         let records = plan.selector.select(extracted, schema.as_deref(), &cx)?;

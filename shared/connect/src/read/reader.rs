@@ -176,7 +176,9 @@ impl Reader {
     /// A slice where another one was.
     pub fn run_at(&self, position: SlicePosition) -> Result<Run, Failure> {
         Ok(match &self.stream.retriever {
-            Retriever::Simple(_) => Run::Simple(Box::new(SliceRun::new(self.stream.clone(), position)), self.stream.clone()),
+            Retriever::Simple(_) => {
+                Run::Simple(Box::new(SliceRun::new(self.stream.clone(), position)), self.stream.clone())
+            }
             Retriever::Async(_) => Run::Job(Box::new(JobRun::new(self.stream.clone(), position))),
         })
     }

@@ -83,7 +83,8 @@ impl Simple {
         };
         let requester = Requester::compile(&requester_node, name, cx);
         let selector_node = node.require("record_selector", cx);
-        let selector = selector_node.as_ref().and_then(|selector| Selector::compile(selector, node.get("decoder"), stream, cx));
+        let selector =
+            selector_node.as_ref().and_then(|selector| Selector::compile(selector, node.get("decoder"), stream, cx));
         let paginator = node.get("paginator").and_then(|paginator| Paginator::compile(&paginator, cx));
         let properties = properties_of(&requester_node, name, cx);
         let sync = stream.and_then(|stream| stream.get("incremental_sync"));
@@ -225,9 +226,12 @@ impl Selector {
                 false
             }
         };
-        let is_client_side = stream.and_then(|s| s.get("incremental_sync")).is_some_and(|s| s.flag("is_client_side_incremental"));
-        let transforms_first = node.get("transform_before_filtering").and_then(|node| node.value.as_bool()).unwrap_or(is_client_side);
-        let retriever = extractor_node.get("record_expander").and_then(|expander| expander.get("truncated_list_retriever"));
+        let is_client_side =
+            stream.and_then(|s| s.get("incremental_sync")).is_some_and(|s| s.flag("is_client_side_incremental"));
+        let transforms_first =
+            node.get("transform_before_filtering").and_then(|node| node.value.as_bool()).unwrap_or(is_client_side);
+        let retriever =
+            extractor_node.get("record_expander").and_then(|expander| expander.get("truncated_list_retriever"));
         if let Some(retriever) = retriever {
             let what = "lists that came cut short can't be fetched whole; leave 'truncated_list_retriever' out";
             cx.problems.push(crate::problem::Problem::new(crate::problem::Kind::Custom, retriever.at, what));

@@ -22,11 +22,13 @@ use crate::http::Parts;
 use crate::interpolate::StreamSlice;
 use crate::paginate::Facts;
 use crate::properties;
-use crate::session::{Level, Session};
+use crate::session::{Level, Session, Shown};
 use crate::source::stream::Stream;
 
 /// How often a window is halved.
 const DEEPEST_SPLIT: u32 = 10;
+/// How many records of a page a preview shows.
+const SHOWN: usize = 3;
 
 #[derive(Debug)]
 pub struct SliceRun {
@@ -94,7 +96,12 @@ impl SliceRun {
         pos.narrowed.as_ref().or(pos.windows.last().map(|(window, _)| window)).unwrap_or(&pos.cursor)
     }
 
-    pub fn step(&mut self, plan: &Simple, session: &mut Session, now: Timestamp) -> Result<Progress<Option<Vec<Record>>>, Failure> {
+    pub fn step(
+        &mut self,
+        plan: &Simple,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Progress<Option<Vec<Record>>>, Failure> {
         if let Some(wait) = self.wait.take() {
             return Ok(Progress::Need(Need::Wait(wait)));
         }
@@ -122,7 +129,9 @@ impl SliceRun {
                 Fetched::ResetPagination => self.reset(plan, session, now)?,
                 Fetched::ReducePageSize(why) => {
                     let Some(reduction) = &plan.reduction else {
-                        return Err(Failure::config("the manifest asks for smaller pages, and has no 'page_size_reduction'"));
+                        return Err(Failure::config(
+                            "the manifest asks for smaller pages, and has no 'page_size_reduction'",
+                        ));
                     };
                     let configured = {
                         let cx = session.scope(now, Some(&self.slice), &Value::Null);
@@ -216,7 +225,13 @@ impl SliceRun {
     }
 
     /// Takes the answer for one chunk of properties; a page when it was the last.
-    fn chunk(&mut self, plan: &Simple, response: Response, session: &mut Session, now: Timestamp) -> Result<Option<Vec<Record>>, Failure> {
+    fn chunk(
+        &mut self,
+        plan: &Simple,
+        response: Response,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Record>>, Failure> {
         let Some(chunks) = &mut self.chunks else { return self.page(plan, response, session, now).map(Some) };
         chunks.next += 1;
         let is_last = chunks.next >= chunks.all.len();
@@ -229,7 +244,13 @@ impl SliceRun {
     }
 
     /// Takes the records of an answer.
-    fn collect(&mut self, plan: &Simple, response: &Response, session: &Session, now: Timestamp) -> Result<(), Failure> {
+    fn collect(
+        &mut self,
+        plan: &Simple,
+        response: &Response,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         if response.status >= 400 {
             return Ok(());
         }
@@ -241,10 +262,19 @@ impl SliceRun {
         let (records, extracted) = plan.selector.extract(response, &seen)?;
         self.partial.extracted += extracted;
         let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
+        let before: Vec<Value> = match session.shown {
+            Some(_) => records.iter().take(SHOWN).map(Record::to_value).collect(),
+            None => Vec::new(),
+        };
         let mut records = plan.selector.select(records, schema.as_deref(), &seen)?;
-        if let Some(cursor) = self.stream.cursor.as_ref().filter(|cursor| cursor.is_client_side && !cursor.is_data_feed) {
+        if let Some(cursor) = self.stream.cursor.as_ref().filter(|cursor| cursor.is_client_side && !cursor.is_data_feed)
+        {
             let end = cursor.end(now, &seen)?;
             records.retain(|record| self.is_wanted(record, end.as_ref()));
+        }
+        if let Some(shown) = &session.shown {
+            let after = records.iter().take(SHOWN).map(Record::to_value).collect();
+            shown.borrow_mut().push(Shown { extracted, kept: records.len(), before, after });
         }
         match &plan.properties {
             Some(query) => {
@@ -269,7 +299,13 @@ impl SliceRun {
         self.pos.lowest.as_ref().is_none_or(|lowest| *lowest <= point) && end.is_none_or(|end| point <= *end)
     }
 
-    fn page(&mut self, plan: &Simple, response: Response, session: &mut Session, now: Timestamp) -> Result<Vec<Record>, Failure> {
+    fn page(
+        &mut self,
+        plan: &Simple,
+        response: Response,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Failure> {
         self.pos.begun = true;
         self.collect(plan, &response, session, now)?;
         let partial = std::mem::take(&mut self.partial);
@@ -287,7 +323,8 @@ impl SliceRun {
                 self.pos.resets.newest = newest.max(self.pos.resets.newest.take());
             }
         }
-        let reset_due = (plan.reset.as_ref()).is_some_and(|reset| reset.limit.is_some_and(|limit| self.pos.resets.records >= limit));
+        let reset_due = (plan.reset.as_ref())
+            .is_some_and(|reset| reset.limit.is_some_and(|limit| self.pos.resets.records >= limit));
         if response.status >= 400 {
             self.end_window();
         } else if reset_due {

@@ -37,7 +37,8 @@ fn resolve(value: &Value, root: &Value, folder: &str, files: &dyn Files, depth: 
                     held = parse(&text, &path)?;
                     (&held, file.rsplit_once('/').map_or("", |(folder, _)| folder))
                 };
-                let found = root.pointer(pointer).ok_or_else(|| format!("'{reference}' in a schema refers to nothing"))?;
+                let found =
+                    root.pointer(pointer).ok_or_else(|| format!("'{reference}' in a schema refers to nothing"))?;
                 let mut found = resolve(found, root, folder, files, depth + 1)?;
                 if let Some(members) = found.as_object_mut() {
                     members.shift_remove("definitions");

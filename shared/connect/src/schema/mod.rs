@@ -52,7 +52,8 @@ impl Schema {
     fn one(node: &Node, name: &str, cx: &mut Compiler) -> Option<Self> {
         match node.kind() {
             "InlineSchemaLoader" => {
-                let schema = node.get("schema").map_or_else(|| Value::Object(Map::new()), |schema| schema.value.clone());
+                let schema =
+                    node.get("schema").map_or_else(|| Value::Object(Map::new()), |schema| schema.value.clone());
                 Some(Self::Fixed(schema))
             }
             "JsonFileSchemaLoader" => {

@@ -24,7 +24,9 @@ impl Catalog {
             let name = stream.get("name").and_then(Value::as_str);
             let cursor = configured.get("cursor_field").and_then(Value::as_array).into_iter().flatten();
             Ok(Configured {
-                name: name.ok_or_else(|| format!("streams[{index}] of the catalog has no stream with a name"))?.to_owned(),
+                name: name
+                    .ok_or_else(|| format!("streams[{index}] of the catalog has no stream with a name"))?
+                    .to_owned(),
                 namespace: stream.get("namespace").and_then(Value::as_str).map(str::to_owned),
                 schema: stream.get("json_schema").cloned().unwrap_or(Value::Null),
                 is_incremental: configured.get("sync_mode").is_some_and(|mode| mode == "incremental"),

@@ -69,7 +69,9 @@ impl Check {
             return Err(Failure::system("'config_overrides' of the check can't set members that begin with __airbyte"));
         }
         if writes_config(root) {
-            return Err(Failure::system("'config_overrides' can't be used with a refresh_token_updater: they would be kept"));
+            return Err(Failure::system(
+                "'config_overrides' can't be used with a refresh_token_updater: they would be kept",
+            ));
         }
         Ok(())
     }

@@ -69,7 +69,9 @@ impl Resolving {
             "ConfigComponentsResolver" => Values::Known(configured(&resolver, cx)?),
             "ParametrizedComponentsResolver" => {
                 let parameters = resolver.require("stream_parameters", cx)?;
-                Values::Known(parameters.list("list_of_parameters_for_stream").iter().map(|n| n.value.clone()).collect())
+                Values::Known(
+                    parameters.list("list_of_parameters_for_stream").iter().map(|n| n.value.clone()).collect(),
+                )
             }
             "HttpComponentsResolver" => {
                 let retriever = resolver.require("retriever", cx)?;
@@ -181,17 +183,19 @@ fn configured(resolver: &Node, cx: &mut Compiler) -> Option<Vec<Value>> {
             return None;
         }
         combined = (combined.iter())
-            .flat_map(|known| values.iter().enumerate().map(move |(at, value)| {
-                let mut out = known.clone();
-                match value {
-                    Value::Object(members) => out.extend(members.clone()),
-                    other => {
-                        let pair = Value::Array(vec![at.into(), other.clone()]);
-                        out.entry(format!("source_config_{index}")).or_insert(pair);
+            .flat_map(|known| {
+                values.iter().enumerate().map(move |(at, value)| {
+                    let mut out = known.clone();
+                    match value {
+                        Value::Object(members) => out.extend(members.clone()),
+                        other => {
+                            let pair = Value::Array(vec![at.into(), other.clone()]);
+                            out.entry(format!("source_config_{index}")).or_insert(pair);
+                        }
                     }
-                }
-                out
-            }))
+                    out
+                })
+            })
             .collect();
     }
     Some(combined.into_iter().map(Value::Object).collect())

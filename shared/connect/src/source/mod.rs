@@ -163,13 +163,17 @@ impl Source {
                 cx.check(&node, result)
             });
             match is_met {
-                Some(true) => components.extend(node.list("streams").into_iter().map(|n| (n.value.clone(), n.at.clone(), None))),
+                Some(true) => {
+                    components.extend(node.list("streams").into_iter().map(|n| (n.value.clone(), n.at.clone(), None)))
+                }
                 Some(false) => {}
                 None => return Err(Failure::system(listed(&problems))),
             }
         }
         let needs_all = wanted.as_ref().is_none_or(|wanted| {
-            wanted.iter().any(|name| !components.iter().any(|(c, ..)| c.get("name").is_some_and(|n| n == name.as_str())))
+            wanted
+                .iter()
+                .any(|name| !components.iter().any(|(c, ..)| c.get("name").is_some_and(|n| n == name.as_str())))
         });
         let definitions = if needs_all { root.list("dynamic_streams") } else { Vec::new() };
         Ok(Building { source: self, wanted, components, definitions, next: 0, resolving: None })
@@ -208,8 +212,13 @@ impl Building<'_> {
                 let Some(stream) = component.get("name").and_then(Value::as_str).map(str::to_owned) else {
                     return Err(Failure::system(format!("a stream of '{name}' has no name that is a text")));
                 };
-                if self.components.iter().any(|(known, _, from)| from.is_some() && known.get("name").is_some_and(|n| *n == stream)) {
-                    let is_configured = definition.get("components_resolver").is_some_and(|r| r.kind() == "ConfigComponentsResolver");
+                if self
+                    .components
+                    .iter()
+                    .any(|(known, _, from)| from.is_some() && known.get("name").is_some_and(|n| *n == stream))
+                {
+                    let is_configured =
+                        definition.get("components_resolver").is_some_and(|r| r.kind() == "ConfigComponentsResolver");
                     let message = format!("two dynamic streams have the name '{stream}'; check the configuration");
                     return Err(if is_configured { Failure::config(message) } else { Failure::system(message) });
                 }
@@ -256,7 +265,9 @@ fn check_shape(root: &Value, problems: &mut Vec<Problem>) {
     }
     match node.get("version") {
         Some(version) if version.value.is_string() => {}
-        Some(version) => problems.push(Problem::manifest(&version.at, "the version must be a text; put quotes around it")),
+        Some(version) => {
+            problems.push(Problem::manifest(&version.at, "the version must be a text; put quotes around it"))
+        }
         None => problems.push(Problem::manifest("", "a manifest needs 'version'")),
     }
     if node.get("check").is_none() {

@@ -20,8 +20,14 @@ impl Rules {
         let config = std::sync::Arc::new(Value::Object(Default::default()));
         let (catalog, states) = Default::default();
         let now = Timestamp::UNIX_EPOCH;
-        let mut cx =
-            Compiler { config: &config, now, files: &NoFiles, catalog: &catalog, states: &states, problems: Vec::new() };
+        let mut cx = Compiler {
+            config: &config,
+            now,
+            files: &NoFiles,
+            catalog: &catalog,
+            states: &states,
+            problems: Vec::new(),
+        };
         let mut out = Self::default();
         if let Some(rules) = spec.get("config_normalization_rules") {
             for migration in rules.list("config_migrations") {
@@ -77,11 +83,14 @@ pub fn validate(root: &Value, config: &Value, now: Timestamp) -> Result<(), Fail
         };
         let values: Vec<Value> = match node.kind() {
             "DpathValidator" => {
-                let path: Vec<String> = node.list("field_path").iter().map(|n| crate::python::text_of(n.value)).collect();
+                let path: Vec<String> =
+                    node.list("field_path").iter().map(|n| crate::python::text_of(n.value)).collect();
                 all_at(config, &path).into_iter().cloned().collect()
             }
             "PredicateValidator" => match node.value.get("value") {
-                Some(Value::String(text)) => vec![Template::compile(text)?.render(&Context::new(now).with("config", config))?],
+                Some(Value::String(text)) => {
+                    vec![Template::compile(text)?.render(&Context::new(now).with("config", config))?]
+                }
                 Some(other) => vec![other.clone()],
                 None => Vec::new(),
             },
@@ -119,7 +128,10 @@ pub fn matches(schema: &Value, value: &Value) -> Result<(), String> {
     // A schema of a version that nobody knows is one of the newest.
     let mut schema = schema.clone();
     if let Some(members) = schema.as_object_mut()
-        && !members.get("$schema").and_then(Value::as_str).is_some_and(|known| known.starts_with("http://json-schema.org/draft-0"))
+        && !members
+            .get("$schema")
+            .and_then(Value::as_str)
+            .is_some_and(|known| known.starts_with("http://json-schema.org/draft-0"))
     {
         members.shift_remove("$schema");
     }

@@ -28,7 +28,12 @@ impl Secrets {
             }
         }
         for name in ["oneOf", "anyOf", "allOf"] {
-            members.get(name).and_then(Value::as_array).into_iter().flatten().for_each(|schema| self.walk(schema, value));
+            members
+                .get(name)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .for_each(|schema| self.walk(schema, value));
         }
         if let (Some(schema), Value::Array(items)) = (members.get("items"), value) {
             items.iter().for_each(|item| self.walk(schema, item));

@@ -54,7 +54,8 @@ impl Spec {
                 out.extend(auth.get(name).map(|node| (name.to_owned(), node.value.clone())));
             }
             if let Some(oauth) = auth.get("oauth_config_specification") {
-                let members = OAUTH.iter().filter_map(|name| Some(((*name).to_owned(), without_nulls(oauth.get(name)?.value))));
+                let members =
+                    OAUTH.iter().filter_map(|name| Some(((*name).to_owned(), without_nulls(oauth.get(name)?.value))));
                 out.insert("oauth_config_specification".to_owned(), members.collect());
             }
             message.insert("advanced_auth".to_owned(), out.into());
@@ -67,9 +68,13 @@ impl Spec {
         let json = files.read("spec.json");
         let read: Result<Value, String> = match (yaml, json) {
             (Some(_), Some(_)) => Err("there is a spec.yaml and a spec.json beside the manifest; keep one".to_owned()),
-            (Some(text), None) => crate::manifest_yaml::load(&text).map(|doc| doc.value).map_err(|e| format!("spec.yaml: {e}")),
+            (Some(text), None) => {
+                crate::manifest_yaml::load(&text).map(|doc| doc.value).map_err(|e| format!("spec.yaml: {e}"))
+            }
             (None, Some(text)) => serde_json::from_str(&text).map_err(|error| format!("spec.json: {error}")),
-            (None, None) => Err("there is no 'spec' in the manifest, and no spec.yaml or spec.json beside it".to_owned()),
+            (None, None) => {
+                Err("there is no 'spec' in the manifest, and no spec.yaml or spec.json beside it".to_owned())
+            }
         };
         match read {
             Ok(Value::Object(members)) if members.contains_key("connectionSpecification") => {

@@ -230,7 +230,9 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
     })
 }
 
-fn record(json: Json) -> What {
+/// Members go by name from here on, so that equal records are equal bytes.
+fn record(mut json: Json) -> What {
+    json.sort_all_objects();
     let hash = normalize::record_hash(&json);
     What::Record { json, hash }
 }
