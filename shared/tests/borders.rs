@@ -22,7 +22,12 @@ const FORBIDDEN: [&str; 12] = [
 ];
 
 /// Which of our crates may use which, at run time.
-const CRATES: [(&str, &[&str]); 3] = [("teal", &[]), ("teal-connect", &["teal"]), ("teal-local", &["teal"])];
+const CRATES: [(&str, &[&str]); 4] = [
+    ("teal", &[]),
+    ("teal-connect", &["teal"]),
+    ("teal-local", &["teal"]),
+    ("teal-protocol", &["teal", "teal-connect"]),
+];
 
 /// Which folder of `shared/src` may use which others.
 const MODULES: [(&str, &[&str]); 5] = [

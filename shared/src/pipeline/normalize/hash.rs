@@ -20,7 +20,8 @@ pub fn record_hash(record: &Json) -> u64 {
     first_eight(&hasher.finalize())
 }
 
-fn is_sorted(value: &Json) -> bool {
+/// Whether all members go by name.
+pub fn is_sorted(value: &Json) -> bool {
     match value {
         Json::Object(members) => members.keys().is_sorted() && members.values().all(is_sorted),
         Json::Array(items) => items.iter().all(is_sorted),
