@@ -117,6 +117,11 @@ impl Auth {
         Ok(Need::Token(Box::new(TokenRun::new(self))))
     }
 
+    /// Whether it has to ask for something, or depends on the time of the request.
+    pub fn asks(&self) -> bool {
+        !matches!(self, Self::None | Self::ApiKey { .. } | Self::Basic { .. } | Self::Bearer { .. })
+    }
+
     /// Makes sure that the next request gets a new token; `false` when this kind has none to renew.
     pub fn renew(&self, session: &mut Session) -> bool {
         match self {

@@ -144,20 +144,23 @@ impl Router {
         matches!(self, Self::Substream { parents } if parents.iter().any(|parent| !parent.answer_at.is_empty()))
     }
 
-    /// The names of all streams above.
-    pub fn ancestors(&self) -> Vec<String> {
+    /// The streams that partitions come from.
+    pub fn parents(&self) -> Vec<&Stream> {
         match self {
             Self::Single | Self::List { .. } => Vec::new(),
-            Self::Substream { parents } => {
-                let names = parents.iter().flat_map(|parent| {
-                    let above = parent.stream.router().ancestors();
-                    std::iter::once(parent.stream.name.clone()).chain(above)
-                });
-                names.collect()
-            }
-            Self::Grouping { inner, .. } => inner.ancestors(),
-            Self::Union { routers, .. } | Self::Product(routers) => routers.iter().flat_map(Self::ancestors).collect(),
+            Self::Substream { parents } => parents.iter().map(|parent| parent.stream.as_ref()).collect(),
+            Self::Grouping { inner, .. } => inner.parents(),
+            Self::Union { routers, .. } | Self::Product(routers) => routers.iter().flat_map(Self::parents).collect(),
         }
+    }
+
+    /// The names of all streams above.
+    pub fn ancestors(&self) -> Vec<String> {
+        let parents = self.parents();
+        parents
+            .iter()
+            .flat_map(|parent| std::iter::once(parent.name.clone()).chain(parent.router().ancestors()))
+            .collect()
     }
 
     /// What the router adds to a request of a slice.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use teal::ports::upstream::Response;
 
 use super::fetch::Answered;
 use super::jobs::JobRun;
@@ -248,6 +249,22 @@ impl Run {
         match self {
             Self::Simple(run, _) => run.answer(session, now, answered),
             Self::Job(run) => run.answer(session, now, answered),
+        }
+    }
+
+    /// The records of an answer to the request that comes next; the position stays.
+    pub fn records_of(
+        &mut self,
+        response: &Response,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Failure> {
+        match self {
+            Self::Simple(run, stream) => match &stream.retriever {
+                Retriever::Simple(plan) => run.records_of(plan, response, session, now),
+                Retriever::Async(_) => Ok(Vec::new()),
+            },
+            Self::Job(_) => Err(Failure::config("jobs at the source can't be used in teal.yaml yet")),
         }
     }
 

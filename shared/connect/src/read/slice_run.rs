@@ -292,6 +292,25 @@ impl SliceRun {
         Ok(())
     }
 
+    /// The records of an answer, without going on to where it leads.
+    pub fn records_of(
+        &mut self,
+        plan: &Simple,
+        response: &Response,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Failure> {
+        self.collect(plan, response, session, now)?;
+        let partial = std::mem::take(&mut self.partial);
+        let mut records = partial.records;
+        records.extend(partial.merged.into_values().map(Record::Tree));
+        if let Some(cursor) = self.stream.cursor.as_ref().filter(|cursor| cursor.is_data_feed) {
+            let end = cursor.end(now, &session.scope(now, None, &Value::Null))?;
+            records.retain(|record| self.is_wanted(record, end.as_ref()));
+        }
+        Ok(records)
+    }
+
     /// Whether a record lies within what this sync wants; one without a cursor does.
     fn is_wanted(&self, record: &Record, end: Option<&Point>) -> bool {
         let Some(cursor) = &self.stream.cursor else { return true };

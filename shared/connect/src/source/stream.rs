@@ -132,6 +132,15 @@ impl Stream {
         self.retriever.router()
     }
 
+    /// Whether a request of it, or of a parent, has to wait for another whose answer is a secret, or for a moment.
+    pub fn asks_for_tokens(&self) -> bool {
+        let own = match &self.retriever {
+            Retriever::Simple(plan) => plan.requester.auth.asks(),
+            Retriever::Async(_) => true,
+        };
+        own || self.router().parents().iter().any(|parent| parent.asks_for_tokens())
+    }
+
     pub fn needs_schema(&self) -> bool {
         self.schema.is_asked_for() && self.retriever.normalizes()
     }
