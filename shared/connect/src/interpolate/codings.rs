@@ -10,8 +10,9 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
+use super::call::{Args, Fault, Outcome, needed};
 use super::filters::shown;
-use super::machine::{Args, Fault, MAX_OUTPUT, Machine, Outcome, needed};
+use super::machine::{MAX_OUTPUT, Machine};
 use super::texts::word;
 use super::value::Py;
 use super::{json, macros};

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::machine::{Args, Fault, Machine, Outcome};
+use super::call::{Args, Fault, Outcome};
+use super::machine::Machine;
 use super::texts::word;
 use super::value::Py;
 use super::{codings, format, list_filters, macros, methods, number, print, texts};

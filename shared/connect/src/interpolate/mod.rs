@@ -12,6 +12,7 @@
 //! Owns no wall clock and no randomness: a `Context` brings both. Always holds: a text without tags costs
 //! nothing to render, and no template runs longer or prints more than its limits allow.
 
+mod call;
 mod checks;
 mod codings;
 mod compile;
