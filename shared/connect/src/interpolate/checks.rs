@@ -1,7 +1,8 @@
 //! Jinja's tests: `x is defined`, `x is divisibleby 3`.
 
+use super::call::{Args, Fault, needed};
 use super::ir::Comparison;
-use super::machine::{Args, Fault, Machine, needed};
+use super::machine::Machine;
 use super::operators;
 use super::value::Py;
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::machine::{Args, Fault, Machine, Outcome};
+use super::call::{Args, Fault, Outcome};
+use super::machine::Machine;
 use super::number::write_float;
 use super::value::Py;
 use super::{methods, print};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::machine::Fault;
+use super::call::Fault;
 use super::number::write_float;
 use super::value::{Py, json_key};
 

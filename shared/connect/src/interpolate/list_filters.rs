@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::call::{Args, Fault, Outcome, needed};
 use super::filters::{self, Run, shown};
-use super::machine::{Args, Fault, Machine, Outcome, needed};
+use super::machine::Machine;
 use super::texts::word;
 use super::value::Py;
 use super::{checks, methods, operators, sorting};

@@ -211,7 +211,7 @@ impl<'t> Reader<'t> {
         let raw = self.rest.starts_with(['r', 'R']);
         let start = self.rest.strip_prefix(['r', 'R', 'u', 'U']).unwrap_or(self.rest);
         let quote = start.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-        let triple = &start[..3.min(start.len())] == ["'''", "\"\"\""][usize::from(quote == '"')];
+        let triple = start.starts_with(if quote == '"' { "\"\"\"" } else { "'''" });
         let body = &start[if triple { 3 } else { 1 }..];
         let bytes = body.as_bytes();
         let mut escaped = false;

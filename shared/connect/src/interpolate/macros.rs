@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 
-use super::machine::{Args, Fault, Machine, Outcome, needed};
+use super::call::{Args, Fault, Outcome, needed};
+use super::machine::Machine;
 use super::times::fails;
 use super::value::Py;
 use super::{methods, number, sorting, texts};

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::machine::{Args, Fault, Machine, Outcome, needed};
+use super::call::{Args, Fault, Outcome, needed};
+use super::machine::Machine;
 use super::value::{LoopState, Py};
 use super::{sorting, texts, times};
 

@@ -6,13 +6,15 @@
 //!
 //! ```text
 //! text ─ compile ─► ir ─ machine ─► value ─ print, literal ─► JSON
-//!                        │ operators, methods (texts, times), macros, filters (list_filters), checks
+//!                        │ operators, methods (texts, times), macros, filters (codings, list_filters), checks
 //! ```
 //!
 //! Owns no wall clock and no randomness: a `Context` brings both. Always holds: a text without tags costs
 //! nothing to render, and no template runs longer or prints more than its limits allow.
 
+mod call;
 mod checks;
+mod codings;
 mod compile;
 mod context;
 mod error;

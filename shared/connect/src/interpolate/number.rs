@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::machine::Fault;
+use super::call::Fault;
 
 /// The shortest text that reads back as the same number; an exponent below 1e-4 and from 1e16 on.
 pub(crate) fn write_float(out: &mut String, number: f64) {

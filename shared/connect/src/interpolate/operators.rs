@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use super::call::{Fault, Outcome};
 use super::ir::{Comparison, Op};
-use super::machine::{Fault, MAX_OUTPUT, Machine, Outcome};
+use super::machine::{MAX_OUTPUT, Machine};
 use super::value::Py;
 use super::{format, number};
 use crate::datetime::{DAY, IsoDuration, Moment};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::machine::Fault;
+use super::call::Fault;
 use super::number::write_float;
 use super::value::Py;
 use crate::datetime::{self, IsoDuration};

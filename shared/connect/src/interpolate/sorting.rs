@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::machine::{Fault, Machine, Outcome};
+use super::call::{Fault, Outcome};
+use super::machine::Machine;
 use super::value::Py;
 
 /// The items in order; equal ones stay as they were.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::call::Fault;
 use super::context::Context;
 use super::error::{TemplateError, shown};
 use super::ir::Stmt;
-use super::machine::{Fault, Machine};
+use super::machine::Machine;
 use super::print::{python_text, write_text};
 use super::value::Py;
 use super::{compile, literal, names};

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::call::{Args, Fault, Outcome, needed};
 use super::format;
-use super::machine::{Args, Fault, Machine, Outcome, needed};
+use super::machine::Machine;
 use super::value::Py;
 
 pub(super) const METHODS: &[&str] = &[

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime, Time};
 
-use super::machine::{Args, Fault, Outcome, needed};
+use super::call::{Args, Fault, Outcome, needed};
 use super::value::Py;
 use crate::datetime::{self, DAY, DatetimeError, Moment};
 

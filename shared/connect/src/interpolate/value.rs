@@ -8,8 +8,8 @@ use std::rc::Rc;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
+use super::call::Fault;
 use super::context::{StreamSlice, Variable};
-use super::machine::Fault;
 use crate::datetime::{IsoDuration, Moment};
 
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use super::{Place, Places, YamlError, scalar};
 
 const MAX_DEPTH: usize = 100;
 /// Aliases counted as often as they occur.
-const MAX_NODES: usize = 1_000_000;
+const MAX_NODES: usize = 200_000;
 
 pub(super) struct Node {
     at: Place,

@@ -1,6 +1,10 @@
 //! Paths into JSON values as the dpath library understands them: names, indices, `*`, `?`, `[ab]`, `**`.
 
+mod pattern;
+
 use serde_json::{Map, Value};
+
+use pattern::fits;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -61,56 +65,6 @@ impl Step {
             Some(own) => own + if own < 0 { length as i64 } else { 0 } == index as i64,
             None => self.fits_member(&index.to_string()),
         }
-    }
-}
-
-/// A shell's pattern. Of several stars only the last is ever tried again, so it takes no longer than the
-/// lengths multiplied.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, n));
-            p += 1;
-        } else if let Some((size, taken)) = fits_one(&pattern[p..], &name[n..]) {
-            p += size;
-            n += taken;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            (p, n) = (at + 1, from + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-/// Bytes of the pattern and of the name that belong together.
-fn fits_one(pattern: &[u8], name: &[u8]) -> Option<(usize, usize)> {
-    let byte = name.first()?;
-    match pattern.first()? {
-        b'?' => Some((1, 1 + name.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count())),
-        b'[' => {
-            let start = if pattern.get(1) == Some(&b'!') { 2 } else { 1 };
-            let Some(close) = pattern.iter().skip(start + 1).position(|byte| *byte == b']') else {
-                return (*byte == b'[').then_some((1, 1));
-            };
-            let set = &pattern[start..=start + close];
-            let mut found = false;
-            let mut rest = set;
-            while let [low, tail @ ..] = rest {
-                if let [b'-', high, tail @ ..] = tail {
-                    found |= (low..=high).contains(&byte);
-                    rest = tail;
-                } else {
-                    found |= low == byte;
-                    rest = tail;
-                }
-            }
-            (found == (start == 1)).then_some((start + close + 2, 1))
-        }
-        own => (own == byte).then_some((1, 1)),
     }
 }
 
