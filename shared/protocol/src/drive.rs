@@ -76,6 +76,7 @@ pub async fn drive<M: Machine, W: Write>(
         match stepped? {
             Progress::Done(done) => return Ok(done),
             Progress::Need(Need::Ask(ask)) => {
+                out.secrets.add_request(&ask.request);
                 let answered = client.send(&ask).await;
                 machine.answer(session, Timestamp::now(), answered)?;
             }

@@ -74,6 +74,7 @@ impl<W: Write> Work<'_, W> {
     async fn meet(&mut self, need: Need, is_parent: bool) -> Result<Option<Answered>, Stop> {
         match need {
             Need::Ask(ask) => {
+                self.out.secrets.add_request(&ask.request);
                 let what = if is_parent { "parent's request" } else { "request" };
                 self.say(&of_request(what, &ask))?;
                 let answered = self.client.send(&ask).await;

@@ -243,9 +243,10 @@ impl<W: Write> Work<'_, W> {
         }
     }
 
-    fn future(&self, who: Who, need: Need) -> LocalBoxFuture<'static, Event> {
+    fn future(&mut self, who: Who, need: Need) -> LocalBoxFuture<'static, Event> {
         match need {
             Need::Ask(ask) => {
+                self.out.secrets.add_request(&ask.request);
                 let client = self.client.clone();
                 Box::pin(async move { (who, Some(client.send(&ask).await)) })
             }

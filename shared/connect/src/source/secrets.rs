@@ -1,6 +1,7 @@
 //! Keeping secrets of a configuration out of everything that is said.
 
 use serde_json::Value;
+use teal::ports::upstream::{HeaderValue, Request};
 
 /// Shorter ones are too likely to be part of something else.
 const SHORTEST: usize = 4;
@@ -56,12 +57,29 @@ impl Secrets {
             if text.len() >= SHORTEST && !self.0.iter().any(|known| known == text) {
                 self.0.push(text.to_owned());
             }
-            let encoded: String = ::url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-            if encoded.len() >= SHORTEST && !self.0.contains(&encoded) {
-                self.0.push(encoded);
+            let form: String = ::url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let path = form.replace('+', "%20");
+            for encoded in [form, path] {
+                if encoded.len() >= SHORTEST && !self.0.contains(&encoded) {
+                    self.0.push(encoded);
+                }
             }
         }
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    }
+
+    /// Adds what a request carries as a secret: a source may repeat it.
+    pub fn add_request(&mut self, request: &Request) {
+        for (_, value) in &request.headers {
+            if let HeaderValue::Secret(secret) = value {
+                let text = secret.expose();
+                if !self.0.iter().any(|known| known == text) {
+                    self.add_text(text);
+                    // The scheme before it is none.
+                    text.split_once(' ').into_iter().for_each(|(_, value)| self.add_text(value));
+                }
+            }
+        }
     }
 
     pub fn add_all(&mut self, other: &Self) {
