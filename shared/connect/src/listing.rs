@@ -176,7 +176,7 @@ fn ahead(mut reader: Reader, mut run: Option<Run>, mut session: Session, now: Ti
     loop {
         let need = match &mut run {
             Some(running) if running.is_finished() => {
-                reader.close(running, &mut session, now)?;
+                reader.close(running)?;
                 run = None;
                 continue;
             }
@@ -191,7 +191,7 @@ fn ahead(mut reader: Reader, mut run: Option<Run>, mut session: Session, now: Ti
                     continue;
                 }
                 Progress::Done(None) => {
-                    reader.finish(&session, now);
+                    reader.finish(now);
                     return Ok(Ahead::End(reader));
                 }
             },

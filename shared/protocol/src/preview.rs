@@ -64,7 +64,7 @@ impl<W: Write> Work<'_, W> {
                 }
             }
             if run.is_finished() {
-                reader.close(&run, &mut self.session, Timestamp::now())?;
+                reader.close(&run)?;
             }
         }
         Ok(0)

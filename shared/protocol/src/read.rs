@@ -113,7 +113,7 @@ impl<W: Write> Work<'_, W> {
                         Ok(Progress::Done(None)) => {
                             if let (Some(active), Some(slice)) = (active.get_mut(&stream), slices.remove(&id)) {
                                 active.open -= 1;
-                                let closed = active.reader.close(&slice.run, &mut self.session, now);
+                                let closed = active.reader.close(&slice.run);
                                 self.closed(active, closed, now)?;
                             }
                             break;
@@ -355,7 +355,7 @@ impl<W: Write> Work<'_, W> {
     fn finish(&mut self, stream: &mut Active) -> Result<(), Stop> {
         let now = Timestamp::now();
         if !stream.has_failed {
-            stream.reader.finish(&self.session, now);
+            stream.reader.finish(now);
         }
         self.state(stream, now)?;
         let name = stream.reader.stream.name.clone();

@@ -24,12 +24,6 @@ pub struct DefaultHandler {
     retries: i64,
 }
 
-/// What is to be done after an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    pub resolution: Resolution,
-}
-
 impl Default for ErrorHandler {
     fn default() -> Self {
         Self::Default(DefaultHandler { filters: Vec::new(), backoffs: Vec::new(), retries: RETRIES })

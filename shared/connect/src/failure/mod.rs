@@ -4,7 +4,7 @@ pub mod backoff;
 pub mod filter;
 pub mod handler;
 
-pub use handler::{ErrorHandler, Verdict};
+pub use handler::ErrorHandler;
 
 use crate::interpolate::TemplateError;
 

@@ -160,10 +160,8 @@ impl RouterRun {
                                     "GroupingPartitionRouter takes partitions of one field only",
                                 ));
                             };
-                            if *deduplicates {
-                                if !seen.insert(value.to_string()) {
-                                    continue;
-                                }
+                            if *deduplicates && !seen.insert(value.to_string()) {
+                                continue;
                             }
                             batch.push(partition);
                         }
@@ -333,7 +331,7 @@ impl Substream {
             if let Some(partition) = self.pending.pop_front() {
                 // The last partition of a parent's slice is served when that slice counts as read.
                 if self.pending.is_empty() && self.run.as_ref().is_some_and(|run| run.is_finished()) {
-                    self.close(session, now)?;
+                    self.close()?;
                 }
                 return Ok(Progress::Done(Some(partition)));
             }
@@ -352,7 +350,7 @@ impl Substream {
                     None if !run.is_finished() => continue,
                     None => {}
                 }
-                self.close(session, now)?;
+                self.close()?;
                 continue;
             }
             if self.reader.is_none() {
@@ -362,7 +360,7 @@ impl Substream {
             match ready!(reader.next(session, now)?) {
                 Some(run) => self.run = Some(Box::new(run)),
                 None => {
-                    reader.finish(session, now);
+                    reader.finish(now);
                     if parent.is_dependency {
                         self.states.insert(parent.stream.name.clone(), reader.state());
                     }
@@ -373,9 +371,9 @@ impl Substream {
         }
     }
 
-    fn close(&mut self, session: &mut Session, now: Timestamp) -> Result<(), Failure> {
+    fn close(&mut self) -> Result<(), Failure> {
         if let (Some(run), Some(reader)) = (self.run.take(), &mut self.reader) {
-            reader.close(&run, session, now)?;
+            reader.close(&run)?;
         }
         Ok(())
     }

@@ -183,7 +183,6 @@ pub struct JobRun {
     wait: Option<Duration>,
     has_slot: bool,
     sample: Option<Box<super::reader::Sample>>,
-    last_status: Option<Response>,
 }
 
 impl JobRun {
@@ -199,7 +198,7 @@ impl JobRun {
             token: None,
         };
         let job = pos.job.clone().and_then(|job| serde_json::from_value(job).ok()).unwrap_or(fresh);
-        Self { stream, pos, job, fetch: None, wait: None, has_slot: false, sample: None, last_status: None }
+        Self { stream, pos, job, fetch: None, wait: None, has_slot: false, sample: None }
     }
 
     pub fn pos(&self) -> &SlicePosition {
@@ -402,7 +401,6 @@ impl JobRun {
                 }
             }
         }
-        self.last_status = None;
         Ok(())
     }
 

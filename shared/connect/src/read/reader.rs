@@ -189,7 +189,7 @@ impl Reader {
     }
 
     /// A slice was read to its end: what was read counts.
-    pub fn close(&mut self, run: &Run, _: &mut Session, _: Timestamp) -> Result<(), Failure> {
+    pub fn close(&mut self, run: &Run) -> Result<(), Failure> {
         let Some(cursor) = &self.stream.cursor else { return Ok(()) };
         let pos = run.pos();
         match &mut self.progress {
@@ -205,7 +205,7 @@ impl Reader {
     }
 
     /// Every slice was given out; those that were closed are all that will be.
-    pub fn finish(&mut self, _: &Session, now: Timestamp) {
+    pub fn finish(&mut self, now: Timestamp) {
         if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
@@ -319,7 +319,7 @@ impl Sample {
                     }
                     None => {
                         let run = self.run.take();
-                        run.map_or(Ok(()), |run| self.reader.close(&run, session, now))?;
+                        run.map_or(Ok(()), |run| self.reader.close(&run))?;
                     }
                 }
                 continue;

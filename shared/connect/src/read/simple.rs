@@ -104,7 +104,7 @@ impl Simple {
         if splits && splitting.is_none() {
             cx.report(node, "an error handler splits windows: add 'request_window_splitting' to the retriever");
         }
-        if splitting.is_some() && !sync.as_ref().is_some_and(|sync| sync.get("cursor_granularity").is_some()) {
+        if splitting.is_some() && sync.as_ref().is_none_or(|sync| sync.get("cursor_granularity").is_none()) {
             cx.report(node, "'request_window_splitting' needs a DatetimeBasedCursor with 'cursor_granularity'");
         }
         let reset = node.get("pagination_reset").map(|node| Reset::compile(&node, cx));

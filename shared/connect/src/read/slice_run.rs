@@ -126,7 +126,7 @@ impl SliceRun {
                     Some(page) => return Ok(Progress::Done(Some(page))),
                     None => continue,
                 },
-                Fetched::ResetPagination => self.reset(plan, session, now)?,
+                Fetched::ResetPagination => self.reset(plan, session)?,
                 Fetched::ReducePageSize(why) => {
                     let Some(reduction) = &plan.reduction else {
                         return Err(Failure::config(
@@ -347,7 +347,7 @@ impl SliceRun {
         if response.status >= 400 {
             self.end_window();
         } else if reset_due {
-            self.reset(plan, session, now)?;
+            self.reset(plan, session)?;
         } else {
             self.turn(plan, &response, &records, partial.extracted, session, now)?;
         }
@@ -408,7 +408,7 @@ impl SliceRun {
             false => Value::Null,
         };
         let body = match paginator.needs_response() {
-            true => tree_of(plan, paginator, response, session, now)?,
+            true => tree_of(plan, paginator, response)?,
             false => Value::Null,
         };
         let headers = match paginator.needs_headers() {
@@ -451,7 +451,7 @@ impl SliceRun {
         self.look(None);
     }
 
-    fn reset(&mut self, plan: &Simple, session: &mut Session, _: Timestamp) -> Result<(), Failure> {
+    fn reset(&mut self, plan: &Simple, session: &mut Session) -> Result<(), Failure> {
         let splits = plan.reset.as_ref().is_some_and(|reset| reset.splits);
         let cursor = self.stream.cursor.as_ref().filter(|_| splits);
         let before = self.window().clone();
@@ -497,20 +497,13 @@ impl SliceRun {
 }
 
 /// The answer as a template of the pagination sees it, without what it can't look at.
-fn tree_of(
-    plan: &Simple,
-    paginator: &crate::paginate::Paginator,
-    response: &Response,
-    session: &Session,
-    now: Timestamp,
-) -> Result<Value, Failure> {
+fn tree_of(plan: &Simple, paginator: &crate::paginate::Paginator, response: &Response) -> Result<Value, Failure> {
     if let Some([first, ..]) = plan.selector.straight.as_deref()
         && !paginator.looks_at(first)
         && let Ok(tree) = without(&response.body, first)
     {
         return Ok(tree);
     }
-    let _ = (session, now);
     let headers = crate::http::header_map(response);
     let first = match response.body.is_empty() {
         true => None,

@@ -154,9 +154,9 @@ fn read_with(
                 }
             }
         }
-        reader.close(&run, session, now)?;
+        reader.close(&run)?;
     }
-    reader.finish(session, now);
+    reader.finish(now);
     out.state = reader.state();
     Ok(out)
 }
