@@ -97,6 +97,11 @@ pub enum Command {
     Import(ImportArgs),
     /// Print the JSON Schema of teal.yaml, for editors
     Schema,
+    /// Run a connector's manifest by itself, as Airbyte's platform would
+    Connector {
+        #[command(subcommand)]
+        command: teal_protocol::Command,
+    },
     /// See Teal at work on made-up data
     Demo(crate::demo::DemoArgs),
 }

@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command, LogFormat};
 use crate::client::Refusal;
-use crate::commands::{Context, backup, check, deploy, dev, export, look, moves, rebuild, rejects, sync};
+use crate::commands::{Context, backup, check, connector, deploy, dev, export, look, moves, rebuild, rejects, sync};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
@@ -34,6 +34,7 @@ async fn main() -> ExitCode {
     let cx = Context { place: Place::of(&cli.global), output: Output::new(&cli.global) };
     let result = match &cli.command {
         Command::Demo(args) => return demo::run(args, cli.global.json).await.unwrap_or_else(|error| fail(&cx, &error)),
+        Command::Connector { command } => return connector::run(command.clone()).await,
         Command::Dev(args) => dev::run(&cx, args).await,
         Command::Deploy => deploy::run(&cx).await,
         Command::Sync(args) => sync::run(&cx, args).await,

@@ -22,12 +22,13 @@ const FORBIDDEN: [&str; 12] = [
 ];
 
 /// Which of our crates may use which, at run time.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
     ("teal", &[]),
     ("teal-connect", &["teal"]),
     ("teal-real", &["teal"]),
     ("teal-local", &["teal", "teal-real"]),
     ("teal-aws", &["teal", "teal-real"]),
+    ("teal-protocol", &["teal", "teal-connect"]),
 ];
 
 /// Which folder of `shared/src` may use which others.

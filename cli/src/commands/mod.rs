@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod connector;
 pub mod deploy;
 pub mod dev;
 pub mod export;

@@ -6,9 +6,39 @@
 //! Always holds: a manifest is checked whole when it is compiled, and everything that is wrong with it is
 //! reported at once; no message of this crate holds a secret.
 
+pub mod datetime;
+pub mod decode;
+pub mod dpath;
+pub mod extract;
+pub mod interpolate;
+pub mod manifest_yaml;
+pub mod normalize;
+pub mod transform;
+
+pub mod auth;
+pub mod budget;
+pub mod cursor;
+pub mod failure;
+pub mod http;
+pub mod load;
+mod lookup;
+pub mod node;
+mod options;
+pub mod paginate;
+pub mod partition;
+pub mod problem;
+pub mod properties;
+mod python;
+pub mod read;
+pub mod requester;
+pub mod schema;
+pub mod session;
+pub mod source;
+
 mod excerpt;
 mod form;
 mod json_http;
+mod listing;
 mod manifest;
 mod pages;
 mod path;
@@ -21,12 +51,18 @@ use std::sync::Arc;
 
 use teal::ports::connector::{Connector, ConnectorConfig, ConnectorError, Connectors};
 
-/// Compiles manifests of every type that Teal knows. Today that is `json-http`.
+/// Compiles manifests of every type that Teal knows: `DeclarativeSource`, and the plain `json-http`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManifestConnectors;
 
 impl Connectors for ManifestConnectors {
     fn compile(&self, manifest: &str, config: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
+        // A document that says so, or says nothing readable, is looked at by whoever it is for.
+        let is_declarative = manifest_yaml::load(manifest)
+            .is_ok_and(|document| document.value.get("type").is_some_and(|kind| kind == "DeclarativeSource"));
+        if is_declarative {
+            return Ok(Arc::new(listing::Declarative::compile(manifest, config)?));
+        }
         let manifest = manifest::read(manifest, config).map_err(ConnectorError::Manifest)?;
         Ok(Arc::new(json_http::JsonHttp::new(manifest)))
     }

@@ -113,7 +113,7 @@ mod tests {
         let complete = run(Mode::Full, 10_000, Some(20_000), Outcome::Complete);
         let failed = run(Mode::Incremental, 30_000, Some(40_000), Outcome::Failed);
         let later = run(Mode::Incremental, 50_000, Some(60_000), Outcome::CompleteEmpty);
-        assert_eq!(stands(&[complete.clone()]), (false, 10_000));
+        assert_eq!(stands(std::slice::from_ref(&complete)), (false, 10_000));
         assert_eq!(stands(&[complete.clone(), failed.clone()]), (true, 10_000));
         assert_eq!(stands(&[later, failed, complete]), (false, 50_000), "whatever order they are listed in");
     }

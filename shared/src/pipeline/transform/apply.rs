@@ -258,7 +258,9 @@ fn read_rows(raw: &Raw, stream: &StreamName) -> Vec<Item> {
     items.map(|what| Item { stream: stream.clone(), what }).collect()
 }
 
-fn record(json: Json) -> What {
+/// Members go by name from here on, so that equal records are equal bytes.
+fn record(mut json: Json) -> What {
+    json.sort_all_objects();
     let hash = normalize::record_hash(&json);
     What::Record { json, hash }
 }

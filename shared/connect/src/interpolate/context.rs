@@ -1,0 +1,125 @@
+//! What a template can see: values by name, the instant that counts as now, and where randomness comes from.
+//!
+//! Owns no copy of what it shows. `stream_interval` and `stream_partition` are `stream_slice` under other names.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// The variables of one rendering. Making one is cheap, and so is a clone with one variable more.
+#[derive(Clone)]
+pub struct Context<'a> {
+    variables: Vec<(&'a str, Variable<'a>)>,
+    now: Timestamp,
+    entropy: Option<&'a (dyn Fn() -> u128 + Sync)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Variable<'a> {
+    Json(&'a Value),
+    /// An object whose members are found whatever their case.
+    Headers(&'a Value),
+    Slice(&'a StreamSlice),
+}
+
+/// A slice of a stream. Templates see the members of its partition and cursor slice together, and each of
+/// them, and the extra fields, as an attribute.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamSlice {
+    partition: Value,
+    cursor_slice: Value,
+    extra_fields: Value,
+    merged: Map<String, Value>,
+}
+
+impl StreamSlice {
+    #[must_use]
+    pub fn new(
+        partition: Map<String, Value>,
+        cursor_slice: Map<String, Value>,
+        extra_fields: Map<String, Value>,
+    ) -> Self {
+        let mut merged = partition.clone();
+        merged.extend(cursor_slice.clone());
+        Self {
+            partition: partition.into(),
+            cursor_slice: cursor_slice.into(),
+            extra_fields: extra_fields.into(),
+            merged,
+        }
+    }
+
+    #[must_use]
+    pub fn partition(&self) -> &Value {
+        &self.partition
+    }
+
+    #[must_use]
+    pub fn cursor_slice(&self) -> &Value {
+        &self.cursor_slice
+    }
+
+    #[must_use]
+    pub fn extra_fields(&self) -> &Value {
+        &self.extra_fields
+    }
+
+    /// The members of partition and cursor slice.
+    #[must_use]
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.merged
+    }
+}
+
+impl<'a> Context<'a> {
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { variables: Vec::with_capacity(8), now, entropy: None }
+    }
+
+    /// Shows `value` as `name`, in place of what had that name.
+    #[must_use]
+    pub fn with(mut self, name: &'a str, value: impl Into<Variable<'a>>) -> Self {
+        let value = value.into();
+        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+            Some(variable) => variable.1 = value,
+            None => self.variables.push((name, value)),
+        }
+        self
+    }
+
+    /// Where `generate_uuid()` takes its bits from; without it, that macro fails.
+    #[must_use]
+    pub fn with_entropy(mut self, entropy: &'a (dyn Fn() -> u128 + Sync)) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Variable<'a>> {
+        let name = if matches!(name, "stream_interval" | "stream_partition") { "stream_slice" } else { name };
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.variables.iter().map(|(name, _)| *name)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn entropy(&self) -> Option<u128> {
+        self.entropy.map(|entropy| entropy())
+    }
+}
+
+impl<'a> From<&'a Value> for Variable<'a> {
+    fn from(value: &'a Value) -> Self {
+        Self::Json(value)
+    }
+}
+
+impl<'a> From<&'a StreamSlice> for Variable<'a> {
+    fn from(slice: &'a StreamSlice) -> Self {
+        Self::Slice(slice)
+    }
+}
