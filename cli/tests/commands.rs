@@ -282,6 +282,18 @@ async fn a_backup_in_a_second_place_makes_the_system_again_and_a_damaged_one_doe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_the_log_says_which_run_source_stream_and_version_it_is_about() {
+    let (trial, _blue) = Trial::with_source().await;
+    let mut sync = trial.command(&["sync", "--full", "--log-format", "json"]);
+    let ran = Ran::of(sync.env("TEAL_LOG", "teal=info").output().unwrap());
+    let lines = ran.err.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let ended = lines.into_iter().find(|line| line["fields"]["message"] == "run ended").expect("a run ended");
+    let (span, run) = (&ended["span"], &ended["fields"]["run"]);
+    assert_eq!((&span["name"], &span["run"], &span["version"]), (&json!("message"), run, &json!("v1")), "{ended}");
+    assert_eq!((&span["queue"], &span["attempt"]), (&json!("switch"), &json!(1)), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_is_imported_by_another_installation() {
     let (trial, _blue) = Trial::with_source().await;
     assert_eq!(trial.run(&["sync", "--full"]).code, Some(0));

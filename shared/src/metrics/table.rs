@@ -45,7 +45,7 @@ table! {
     SOURCE_LAG = gauge("teal_source_lag_seconds", Unit::Seconds, &["source"],
         "Time since the start of the last run of a source that ended in success; since the first start, where none did.");
     LEASE_EXPIRY = gauge("teal_lease_expiry_seconds", Unit::Seconds, &["source"],
-        "Time left of the lease of a run that has not ended. Below zero, nobody is at work on it.");
+        "Time left of the lease of a run that has not ended; all of it where there is none. Below zero, nobody is at work on it.");
     PAGES = counter("teal_pages_total", &["source", "mode"], "Pages applied.");
     RECORDS = counter("teal_records_total", &["source", "fate"],
         "Records read from pages and deliveries. `fate` is mapped, filtered or rejected.").summed_by(&["fate"]);
