@@ -255,7 +255,7 @@ pub enum BackupCommand {
     List,
     /// Check every part of a backup, and of those that it stands on
     Verify {
-        /// The newest one if not given
+        /// The newest one if not given; `second/ID` is the copy in the second place
         id: Option<String>,
     },
     /// Build a version from a backup, then switch to it
@@ -264,7 +264,7 @@ pub enum BackupCommand {
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The newest one if not given
+    /// The newest one if not given; `second/ID` is the copy in the second place
     pub id: Option<String>,
     #[command(flatten)]
     pub build: BuildArgs,

@@ -43,7 +43,8 @@ pub async fn run(cx: &Context, command: &BackupCommand) -> anyhow::Result<Exit> 
             let checked = verify(&session.client, id.as_deref()).await?;
             cx.output.result(&checked, || {
                 let (parts, backups) = (count(&checked["parts"]), count(&checked["backups"]));
-                let of = if backups > 1 { format!(" of {backups} backups that stand on each other") } else { String::new() };
+                let of =
+                    if backups > 1 { format!(" of {backups} backups that stand on each other") } else { String::new() };
                 format!("whole: {}{of}, {} bytes", counted(parts, "part"), number(count(&checked["bytes"])))
             })?;
         }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use teal::config::schedule::Schedule;
 use teal::config::{Bundle, System};
-use teal::metrics::{Meter, Prometheus};
 use teal::domain::{Message, Millis, Mode, QueueName, Secret, SourceId};
+use teal::metrics::{Meter, Prometheus};
 use teal::pipeline::admin::{Admin, Deployed};
 use teal::pipeline::api::AdminApi;
 use teal::pipeline::backup::{Backups, Shelf};
@@ -37,8 +37,8 @@ use teal::pipeline::webhook::Webhook;
 use teal::pipeline::{StageError, Systems};
 use teal::ports::queue::{Outgoing, send_all};
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobStore, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy, Fault,
-    Ledger, LedgerReader, QueueSender, Secrets, Upstream,
+    BlobAdmin, BlobReader, BlobStore, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy,
+    Fault, Ledger, LedgerReader, QueueSender, Secrets, Upstream,
 };
 use teal::trigger::callers::StaticTokens;
 use teal::trigger::http::{CurrentHooks, Http};

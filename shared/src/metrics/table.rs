@@ -63,6 +63,8 @@ table! {
         "Messages handled. `verdict` is done, or failed: it comes again, or goes to the dead letters.").summed_by(&["verdict"]);
     QUEUE_DEPTH = gauge("teal_queue_depth", Unit::Count, &["queue", "state"],
         "Messages in a queue. `state` is visible, in-flight or delayed. On AWS, SQS has this.");
+    QUEUE_AGE = gauge("teal_queue_age_seconds", Unit::Seconds, &["queue"],
+        "Time since the oldest message of a queue was sent; 0 where there is none. On AWS, SQS has this.");
     DLQ_DEPTH = gauge("teal_dlq_depth", Unit::Count, &["queue"],
         "Messages that were given up. On AWS, SQS has this as ApproximateNumberOfMessagesVisible of the dead-letter queue.");
     SWITCHES = counter("teal_switches_total", &[], "Moves of the pointer: switches and rollbacks.");

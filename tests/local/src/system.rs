@@ -143,7 +143,14 @@ impl System {
     // ---- runs --------------------------------------------------------------------------------------
 
     pub async fn begin(&self, mode: Mode) -> RunId {
-        let asked = Asked { source: SourceId::new(SOURCE), mode, cause: "test".to_owned(), switch: true, force: false, trace: None };
+        let asked = Asked {
+            source: SourceId::new(SOURCE),
+            mode,
+            cause: "test".to_owned(),
+            switch: true,
+            force: false,
+            trace: None,
+        };
         let started = until("a run can start", async || match self.local.poll.start(asked.clone()).await {
             Ok(started) => Some(started),
             Err(StageError::Busy(_)) => None,
