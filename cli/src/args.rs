@@ -273,7 +273,8 @@ pub struct RestoreArgs {
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// What `teal export --out FILE` wrote
-    pub file: PathBuf,
+    #[arg(value_name = "FILE")]
+    pub rows: PathBuf,
     #[command(flatten)]
     pub build: BuildArgs,
 }

@@ -219,6 +219,7 @@ async fn while_dev_runs_commands_are_answered_by_it() {
     assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
     let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
+    teal_local::upstream::install_tls();
     let get = |address: &str, token: &str| {
         let url = format!("{}{address}", hello["api"].as_str().unwrap());
         let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(token.trim());
