@@ -265,7 +265,7 @@ pub enum BackupCommand {
     List,
     /// Check every part of a backup, and of those that it stands on
     Verify {
-        /// The newest one if not given
+        /// The newest one if not given; `second/ID` is the copy in the second place
         id: Option<String>,
     },
     /// Build a version from a backup, then switch to it
@@ -274,7 +274,7 @@ pub enum BackupCommand {
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The newest one if not given
+    /// The newest one if not given; `second/ID` is the copy in the second place
     pub id: Option<String>,
     #[command(flatten)]
     pub build: BuildArgs,
@@ -283,7 +283,8 @@ pub struct RestoreArgs {
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// What `teal export --out FILE` wrote
-    pub file: PathBuf,
+    #[arg(value_name = "FILE")]
+    pub rows: PathBuf,
     #[command(flatten)]
     pub build: BuildArgs,
 }

@@ -219,6 +219,7 @@ async fn while_dev_runs_commands_are_answered_by_it() {
     assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
     let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
+    teal_local::upstream::install_tls();
     let get = |address: &str, token: &str| {
         let url = format!("{}{address}", hello["api"].as_str().unwrap());
         let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(token.trim());
@@ -279,6 +280,18 @@ async fn a_backup_in_a_second_place_makes_the_system_again_and_a_damaged_one_doe
     assert!(ran.err.contains("was changed"), "{ran:?}");
     assert_eq!(third.run(&["export"]).out, "");
     assert_eq!(third.run(&["backup", "verify"]).code, Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_the_log_says_which_run_source_stream_and_version_it_is_about() {
+    let (trial, _blue) = Trial::with_source().await;
+    let mut sync = trial.command(&["sync", "--full", "--log-format", "json"]);
+    let ran = Ran::of(sync.env("TEAL_LOG", "teal=info").output().unwrap());
+    let lines = ran.err.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let ended = lines.into_iter().find(|line| line["fields"]["message"] == "run ended").expect("a run ended");
+    let (span, run) = (&ended["span"], &ended["fields"]["run"]);
+    assert_eq!((&span["name"], &span["run"], &span["version"]), (&json!("message"), run, &json!("v1")), "{ended}");
+    assert_eq!((&span["queue"], &span["attempt"]), (&json!("switch"), &json!(1)), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,11 +87,11 @@ async fn restore(cx: &Context, args: &RestoreArgs) -> anyhow::Result<Exit> {
 
 pub async fn import(cx: &Context, args: &ImportArgs) -> anyhow::Result<Exit> {
     let stop = session::signals()?;
-    let file = File::open(&args.file).with_context(|| format!("can't read '{}'", args.file.display()))?;
+    let file = File::open(&args.rows).with_context(|| format!("can't read '{}'", args.rows.display()))?;
     let session = Session::work(&cx.place).await?;
     let begun = session.client.post(&["import"], &json!({})).await?;
     let import = text(&begun["import"]);
-    let parts = send(&session.client, import, BufReader::new(file), &args.file).await?;
+    let parts = send(&session.client, import, BufReader::new(file), &args.rows).await?;
     let ask = json!({
         "import": import, "parts": parts, "switch": !args.build.no_switch, "force": args.build.force,
     });

@@ -1,10 +1,11 @@
 //! What `/metrics` shows of a local system: what stages told, and how things stand at the moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use teal::domain::QueueName;
-use teal::metrics::{DLQ_DEPTH, Meter, Prometheus, QUEUE_DEPTH};
+use teal::metrics::{DLQ_DEPTH, Meter, Prometheus, QUEUE_AGE, QUEUE_DEPTH};
 use teal::pipeline::Systems;
 use teal::pipeline::backup::Backups;
 use teal::pipeline::gauges::Gauges;
@@ -51,6 +52,8 @@ impl LocalMetrics {
             for (state, n) in states {
                 self.collected.record(&QUEUE_DEPTH, &[name.as_str(), state], n as f64);
             }
+            let age = self.queue.oldest(name).await?.map_or(Duration::ZERO, |sent| self.clock.now().since(sent));
+            (self.collected.as_ref() as &dyn Meter).seconds(&QUEUE_AGE, &[name.as_str()], age);
             self.collected.record(&DLQ_DEPTH, &[name.as_str()], depth.dead as f64);
         }
         Ok(())

@@ -115,8 +115,11 @@ pub fn status_class(status: u16) -> &'static str {
     }
 }
 
+/// A metric's name, and the values of its labels.
+type Labelled = (&'static str, Vec<String>);
+
 /// Everything recorded, by metric and labels.
-struct Series<T>(Mutex<BTreeMap<(&'static str, Vec<String>), (&'static Metric, T)>>);
+struct Series<T>(Mutex<BTreeMap<Labelled, (&'static Metric, T)>>);
 
 impl<T> Default for Series<T> {
     fn default() -> Self {

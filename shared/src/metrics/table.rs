@@ -47,7 +47,7 @@ table! {
         .summed_by(&[]);
     SOURCES_FAILING = gauge("teal_sources_failing", Unit::Count, &[], "Sources whose last run did not end complete.");
     LEASE_EXPIRY = gauge("teal_lease_expiry_seconds", Unit::Seconds, &["source"],
-        "Time left of the lease of a run that has not ended. Below zero, nobody is at work on it.");
+        "Time left of the lease of a run that has not ended; all of it where there is none. Below zero, nobody is at work on it.");
     RUNS_RESUMED = counter("teal_runs_resumed_total", &[], "Runs that upkeep found without anybody at work on them.");
     PAGES = counter("teal_pages_total", &["source", "mode"], "Pages applied.");
     RECORDS = counter("teal_records_total", &["source", "fate"],
@@ -66,6 +66,8 @@ table! {
         "Messages handled. `verdict` is done, or failed: it comes again, or goes to the dead letters.").summed_by(&["verdict"]);
     QUEUE_DEPTH = gauge("teal_queue_depth", Unit::Count, &["queue", "state"],
         "Messages in a queue. `state` is visible, in-flight or delayed. On AWS, SQS has this.");
+    QUEUE_AGE = gauge("teal_queue_age_seconds", Unit::Seconds, &["queue"],
+        "Time since the oldest message of a queue was sent; 0 where there is none. On AWS, SQS has this.");
     DLQ_DEPTH = gauge("teal_dlq_depth", Unit::Count, &["queue"],
         "Messages that were given up. On AWS, SQS has this as ApproximateNumberOfMessagesVisible of the dead-letter queue.");
     SWITCHES = counter("teal_switches_total", &[], "Moves of the pointer: switches and rollbacks.");

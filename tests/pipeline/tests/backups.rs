@@ -281,6 +281,12 @@ async fn backups_are_made_by_schedule_copied_and_let_go_when_they_are_old() {
     }
 
     let before = bench.runner.export().await;
+    for key in keys(&bench.world.blobs).await.into_iter().filter(|key| key.starts_with("backup/part/")) {
+        bench.world.blobs.delete(&key).await.unwrap();
+    }
+    backups.shelf.verify(None, 0, &budget).await.expect_err("here only manifests are left");
+    backups.shelf.verify(Some("third/newest"), 0, &budget).await.expect_err("there is no third place");
+    assert_eq!(backups.shelf.verify(Some("second/newest"), 0, &budget).await.unwrap().place, "second");
     for key in keys(&bench.world.blobs).await {
         bench.world.blobs.delete(&key).await.unwrap();
     }

@@ -17,4 +17,5 @@ mod resumable;
 mod retention;
 mod rollback;
 mod same_seed_same_trace;
+mod traces;
 mod webhook_changes;

@@ -230,6 +230,18 @@ impl Queue {
             .await
     }
 
+    /// When the oldest message of the queue was sent; `None` where there is none.
+    pub async fn oldest(&self, queue: QueueName) -> Result<Option<Millis>, Fault> {
+        self.file
+            .read("messages", move |connection| {
+                let oldest: Option<i64> = connection
+                    .prepare_cached("SELECT min(sent_at) FROM message WHERE queue = ?1")?
+                    .query_row([queue.as_str()], |row| row.get(0))?;
+                Ok(oldest.map(Millis))
+            })
+            .await
+    }
+
     /// The oldest dead letters, for people to read.
     pub async fn dead_letters(&self, queue: QueueName, limit: usize) -> Result<Vec<DeadLetter>, Fault> {
         self.file

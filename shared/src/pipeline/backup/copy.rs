@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{EntityState, Holds, Kind, Pack, Part};
-use super::{Backups, Progress, progress_key, raw};
+use super::{Backups, Progress, progress_key};
 use crate::config::Bundle;
 use crate::domain::{GenerationId, Key, RunId, SourceId, StreamName};
 use crate::metrics;
@@ -186,7 +186,7 @@ impl Backups {
             // Gone with the version that it belonged to.
             let missing = || crate::ports::BlobError::Missing(format!("{}/{}", key.part, key.sort));
             let page = page.ok_or_else(missing)?.value;
-            pack.add(&page.raw.0, &raw(self.blobs.as_ref(), &page.raw).await?);
+            pack.add(&page.raw.0, &self.blobs.get(&page.raw.0).await?);
             slot += 1;
         }
         Ok((pack, slot))
@@ -206,7 +206,7 @@ impl Backups {
                 if at >= end || pack.bytes.len() >= PART {
                     break;
                 }
-                pack.add(&entry.raw.0, &raw(self.blobs.as_ref(), &entry.raw).await?);
+                pack.add(&entry.raw.0, &self.blobs.get(&entry.raw.0).await?);
                 number = at + 1;
             }
             if known < PAGE && pack.bytes.len() < PART {

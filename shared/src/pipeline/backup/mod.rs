@@ -27,7 +27,7 @@ use super::error::StageError;
 use super::ledger::{self, Stored};
 use super::poll::Budget;
 use super::systems::Systems;
-use crate::domain::{Millis, RawKey, RunId, SourceId, StreamName};
+use crate::domain::{Millis, RunId, SourceId, StreamName};
 use crate::metrics::{self, Meter};
 use crate::ports::{BlobError, BlobStore, Clock, EntitiesError, EntityReader, Entropy, ItemKey, Ledger, Precondition};
 
@@ -196,9 +196,4 @@ impl Backups {
 /// A time as ids begin with it.
 fn digits(at: Millis) -> String {
     at.to_string().chars().filter(char::is_ascii_digit).collect()
-}
-
-/// Raw as it is read for a backup.
-async fn raw(blobs: &dyn BlobStore, key: &RawKey) -> Result<bytes::Bytes, StageError> {
-    Ok(blobs.get(&key.0).await?)
 }

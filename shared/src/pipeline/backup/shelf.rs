@@ -13,6 +13,9 @@ use crate::pipeline::poll::Budget;
 use crate::pipeline::systems::Systems;
 use crate::ports::{BlobError, BlobReader, BlobStore, Clock, Elsewhere};
 
+/// What the newest backup may be called.
+const NEWEST: &str = "newest";
+
 pub struct Shelf {
     pub here: Arc<dyn BlobReader>,
     pub elsewhere: Arc<dyn Elsewhere>,
@@ -90,11 +93,19 @@ impl Shelf {
         Ok(all)
     }
 
-    /// A backup that can be restored as far as its manifests say; the newest one if none is named. The place
-    /// is the first in which all of it is there.
-    pub async fn chain(&self, id: Option<&str>) -> Result<Chain, StageError> {
+    /// A backup that can be restored as far as its manifests say; the newest one if none is named. `second/{id}`
+    /// and `here/{id}` mean the one in that place; else it is the first place in which its manifests are whole.
+    pub async fn chain(&self, named: Option<&str>) -> Result<Chain, StageError> {
+        let (wanted, id) = match named.and_then(|named| named.split_once('/')) {
+            Some((place, id)) => (Some(place), Some(id)),
+            None => (None, named),
+        };
+        let id = id.filter(|id| *id != NEWEST);
         let mut found = Vec::new();
         for (place, store) in self.places().await? {
+            if wanted.is_some_and(|wanted| wanted != place) {
+                continue;
+            }
             let links = links(store.as_ref()).await?;
             let wanted = match id {
                 Some(id) => links.iter().find(|link| link.id == id),
@@ -107,10 +118,13 @@ impl Shelf {
                 }
             }
         }
-        Err(StageError::Impossible(match (found.is_empty(), id) {
+        Err(StageError::Impossible(match (found.is_empty(), named) {
             (false, _) => found.join("; "),
-            (true, Some(id)) => format!("there is no backup '{id}'; `teal backup list` shows those that there are"),
-            (true, None) => "there is no backup yet; `teal backup now` makes one".to_owned(),
+            (true, _) if named.is_some_and(|named| named != NEWEST) => {
+                let named = named.unwrap_or_default();
+                format!("there is no backup '{named}'; `teal backup list` shows those that there are")
+            }
+            (true, _) => "there is no backup yet; `teal backup now` makes one".to_owned(),
         }))
     }
 

@@ -106,7 +106,9 @@ impl Poll {
             outcome: None,
             reason: None,
         };
-        let restore = Restore { backup: newest.id.clone(), changes: BTreeMap::new(), checked: 0 };
+        // In the place where it was found, also when this goes on.
+        let backup = format!("{}/{}", chain.place, newest.id);
+        let restore = Restore { backup, changes: BTreeMap::new(), checked: 0 };
         let mut writes = vec![
             lease,
             ledger::put(ledger::run_key(&id), &run, Precondition::Absent),
@@ -114,7 +116,7 @@ impl Poll {
         ];
         writes.extend(self.build_of(&loaded, &id, numbers.as_ref(), fence, &pointer, own));
         self.ledger.transact(writes).await?;
-        Ok((id, restore.backup))
+        Ok((id, newest.id.clone()))
     }
 
     /// The configurations that the backup's generations follow.

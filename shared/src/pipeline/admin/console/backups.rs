@@ -84,8 +84,7 @@ impl Console {
     pub(super) async fn verify_backup(&self, ask: &Ask<'_>, id: &str) -> Answer {
         ask.reads(&["from"])?;
         let from = ask.number("from")?.unwrap_or(0);
-        let id = Some(id).filter(|id| *id != "newest");
-        let checked = self.backups.shelf.verify(id, from, &self.for_a_while()).await?;
+        let checked = self.backups.shelf.verify(Some(id), from, &self.for_a_while()).await?;
         Ok(ApiResponse::json(200, &json!(checked)))
     }
 
