@@ -87,7 +87,7 @@ mod tests {
         let complete = run(Mode::Full, 10_000, Some(20_000), Outcome::Complete);
         let failed = run(Mode::Incremental, 30_000, Some(40_000), Outcome::Failed);
         let later = run(Mode::Incremental, 50_000, Some(60_000), Outcome::CompleteEmpty);
-        assert_eq!(judged(true, &[complete.clone()]), (0, Some(90)));
+        assert_eq!(judged(true, std::slice::from_ref(&complete)), (0, Some(90)));
         assert_eq!(judged(true, &[complete.clone(), failed.clone()]), (1, Some(90)));
         assert_eq!(judged(true, &[later, failed, complete]), (0, Some(50)), "whatever order they are listed in");
     }
