@@ -1,5 +1,7 @@
 //! Every event file is answered by the local host's stages as it is on AWS.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::path::Path;
 use std::sync::Arc;
 

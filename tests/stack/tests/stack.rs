@@ -1,6 +1,8 @@
 //! NowRep runs through the project's own template and binaries, on an emulator: webhook through the HTTP API, queues,
 //! schedules. What readers then see is what a laptop shows, byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;

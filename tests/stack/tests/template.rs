@@ -1,6 +1,8 @@
 //! The template says what it has to: linters find nothing, grants are those that the code needs, and what no linter
 //! sees is right.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
