@@ -56,7 +56,7 @@ struct Place {
 /// What comes next.
 enum Ahead {
     Ask(Box<Place>),
-    End(Reader),
+    End(Box<Reader>),
 }
 
 impl Declarative {
@@ -192,7 +192,7 @@ fn ahead(mut reader: Reader, mut run: Option<Run>, mut session: Session, now: Ti
                 }
                 Progress::Done(None) => {
                     reader.finish(now);
-                    return Ok(Ahead::End(reader));
+                    return Ok(Ahead::End(Box::new(reader)));
                 }
             },
         };

@@ -16,11 +16,11 @@ struct Cli {
 
 /// Refuses everything, and repeats the whole request in its answer.
 fn mirror() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let Ok(mut stream) = stream else { continue };
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap_or(0);
             let body = json!({"error": String::from_utf8_lossy(&request[..read])}).to_string();
@@ -72,7 +72,7 @@ async fn said(folder: &Path, arguments: &[&str]) -> String {
     }));
     let mut out = Vec::new();
     run(Cli::parse_from(line).command, Pace::default(), &mut out).await;
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out).expect("messages are texts")
 }
 
 #[tokio::test]

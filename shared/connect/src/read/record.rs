@@ -17,6 +17,8 @@ use crate::failure::Failure;
 pub enum Record {
     /// One JSON object, as the source wrote it.
     Raw(Bytes),
+    /// One JSON object that was written here: one line, no member null.
+    Written(Bytes),
     Tree(Map<String, Value>),
 }
 
@@ -31,7 +33,7 @@ impl Record {
     pub fn into_map(self) -> Result<Map<String, Value>, Failure> {
         match self {
             Self::Tree(members) => Ok(members),
-            Self::Raw(bytes) => serde_json::from_slice(&bytes)
+            Self::Raw(bytes) | Self::Written(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|_| Failure::system("a record is no object; check the extractor's field_path")),
         }
     }
@@ -39,7 +41,7 @@ impl Record {
     pub fn to_value(&self) -> Value {
         match self {
             Self::Tree(members) => Value::Object(members.clone()),
-            Self::Raw(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
+            Self::Raw(bytes) | Self::Written(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
         }
     }
 
@@ -47,7 +49,7 @@ impl Record {
     pub fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
         match self {
             Self::Tree(members) => members.get(name).filter(|value| !value.is_null()).map(Cow::Borrowed),
-            Self::Raw(bytes) => {
+            Self::Raw(bytes) | Self::Written(bytes) => {
                 let mut found = None;
                 // It stops by an error as soon as it has what it wants.
                 let _ = serde_json::Deserializer::from_slice(bytes).deserialize_map(Member { name, found: &mut found });
@@ -59,6 +61,7 @@ impl Record {
     /// Appends the record as one line of JSON. Members that are null are left out: so do messages of the protocol.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
+            Self::Written(bytes) => out.extend_from_slice(bytes),
             Self::Raw(bytes) if memchr::memmem::find(bytes, b"null").is_none() => {
                 if memchr::memchr2(b'\n', b'\r', bytes).is_none() {
                     out.extend_from_slice(bytes);
@@ -73,6 +76,35 @@ impl Record {
             },
             Self::Tree(members) => write_members(members, out),
         }
+    }
+}
+
+/// Records of a page that were looked at, written one after the other, so that no more than one tree is alive.
+#[derive(Debug, Default)]
+pub struct Written {
+    bytes: Vec<u8>,
+    /// Where each ends, and whether it has a member that is null.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Written {
+    pub fn push(&mut self, value: &Value) -> Result<(), Failure> {
+        let Value::Object(members) = value else {
+            return Err(Failure::system("a record is no object; check the extractor's field_path"));
+        };
+        serde_json::to_writer(&mut self.bytes, value).expect("a JSON value can be written to memory");
+        self.ends.push((self.bytes.len(), members.values().any(Value::is_null)));
+        Ok(())
+    }
+
+    pub fn records(self) -> Vec<Record> {
+        let bytes = Bytes::from(self.bytes);
+        let mut from = 0;
+        let each = self.ends.into_iter().map(|(end, has_null)| {
+            let bytes = bytes.slice(std::mem::replace(&mut from, end)..end);
+            if has_null { Record::Raw(bytes) } else { Record::Written(bytes) }
+        });
+        each.collect()
     }
 }
 

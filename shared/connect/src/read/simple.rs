@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
-use super::record::{Found, Record, records_at};
+use super::record::{Found, Record, Written, records_at};
 use crate::datetime::IsoDuration;
 use crate::decode::Decoder;
 use crate::extract::{Answer, Extractor};
@@ -319,7 +319,7 @@ impl Selector {
         if self.filter.is_none() && self.transformations.is_empty() && normalizer.is_none() {
             return Ok(records);
         }
-        let mut out = Vec::with_capacity(records.len());
+        let mut out = Written::default();
         for record in records {
             let mut value = Value::Object(record.into_map()?);
             if self.transforms_first {
@@ -336,9 +336,9 @@ impl Selector {
             if let Some(normalizer) = normalizer {
                 normalizer.apply(&mut value);
             }
-            out.push(Record::of_value(value)?);
+            out.push(&value)?;
         }
-        Ok(out)
+        Ok(out.records())
     }
 
     fn transform(&self, value: &mut Value, seen: &Context) -> Result<(), Failure> {
