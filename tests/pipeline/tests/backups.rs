@@ -128,7 +128,9 @@ async fn an_increment_is_made_of_what_is_new_and_of_nothing_else() {
     assert_eq!(back_up(&bench, Kind::Increment).await, None, "nothing is new");
     bench.world.clock.advance(std::time::Duration::from_secs(3600));
     bench.synced().await;
-    let id = back_up(&bench, Kind::Increment).await.unwrap();
+    let begun = bench.runner.backups.begin(Kind::Increment).await.unwrap();
+    let id = back_up(&bench, Kind::Full).await.unwrap();
+    assert_eq!(begun.as_ref(), Some(&id), "one that is begun is gone on with");
     assert!(id.ends_with("-full"), "readers see another listing than the last backup has: {id}");
     let listed = bench.runner.backups.shelf.list().await.unwrap();
     let kinds: Vec<Kind> = listed.iter().map(|one| one.manifest.as_ref().unwrap().kind).collect();

@@ -96,12 +96,11 @@ impl Backups {
         self.go_on(budget).await
     }
 
-    /// Begins a backup now; the next rounds make it. The id, or `None` when there is nothing to back up or nothing
-    /// new since the last one.
+    /// Begins a backup now, unless one is begun already: whoever began it may have died. The next rounds make it. The
+    /// id, or `None` when there is nothing to back up or nothing new since the last one.
     pub async fn begin(&self, kind: Kind) -> Result<Option<String>, StageError> {
         if let Some(progress) = self.progress().await? {
-            let id = progress.value.manifest.id;
-            return Err(StageError::Busy(format!("backup '{id}' is being made; wait for it to end")));
+            return Ok(Some(progress.value.manifest.id));
         }
         let Some(progress) = self.pin(kind, 1).await? else { return Ok(None) };
         let id = progress.manifest.id.clone();
