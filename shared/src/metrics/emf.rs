@@ -1,6 +1,9 @@
 //! Metrics as CloudWatch reads them out of a log: Embedded Metric Format, one JSON object a line. For functions,
 //! which write what they collected at the end of each call.
 //!
+//! CloudWatch keeps the sums alone, because it charges for each combination of dimensions, and an idle system should
+//! cost nothing to speak of; the other labels are beside them in the log, which can be asked.
+//!
 //! Always holds: a line has at most [`MOST_VALUES`] values, as CloudWatch asks; counters are what was added since
 //! the last lines, so that sums over time are right.
 
@@ -41,13 +44,8 @@ impl Emf {
     }
 
     fn line(&self, metric: &Metric, labels: &[String], values: &[f64], now: Millis) -> String {
-        let of = |labels: &[&str]| -> Vec<String> {
-            self.of.iter().map(|(name, _)| *name).chain(labels.iter().copied()).map(str::to_owned).collect()
-        };
-        let mut dimensions = vec![of(metric.labels)];
-        if metric.summed.len() < metric.labels.len() {
-            dimensions.push(of(metric.summed));
-        }
+        let dimensions: Vec<&str> =
+            self.of.iter().map(|(name, _)| *name).chain(metric.summed.iter().copied()).collect();
         let mut out = Map::new();
         out.insert(
             "_aws".into(),
@@ -55,7 +53,7 @@ impl Emf {
                 "Timestamp": now.0,
                 "CloudWatchMetrics": [{
                     "Namespace": NAMESPACE,
-                    "Dimensions": dimensions,
+                    "Dimensions": [dimensions],
                     "Metrics": [{ "Name": metric.name, "Unit": metric.unit.as_str() }],
                 }],
             }),

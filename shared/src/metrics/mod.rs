@@ -27,8 +27,8 @@ pub struct Metric {
     pub kind: Kind,
     pub unit: Unit,
     pub labels: &'static [&'static str],
-    /// The labels that are left in the sum over all others which CloudWatch gets beside the detail, because an
-    /// alarm there names its dimensions exactly and a template does not know the names of sources.
+    /// The labels that are left in the sum over all others which CloudWatch gets: each combination costs there, and
+    /// an alarm names its dimensions exactly, which a template can't for sources.
     pub summed: &'static [&'static str],
     pub help: &'static str,
 }

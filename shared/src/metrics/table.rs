@@ -76,9 +76,6 @@ table! {
     ANSWERS = counter("teal_http_answers_total", &["route", "status"],
         "Requests that Teal answered. `route` is hooks, health, status, entities, metrics, admin or other; `status` is 2xx to 5xx.")
         .summed_by(&["status"]);
-    AWS_REQUESTS = counter("teal_aws_requests_total", &["service", "operation"],
-        "Requests to AWS services, each attempt.").summed_by(&["service"]);
-    THROTTLES = counter("teal_throttled_total", &["service"], "Requests to AWS services that were throttled.");
     BACKUPS = counter("teal_backups_total", &["kind", "verdict"],
         "Backups. `kind` is full or increment; `verdict` is done or failed.").summed_by(&["verdict"]);
     BACKUP_AGE = gauge("teal_backup_age_seconds", Unit::Seconds, &["kind"],

@@ -12,7 +12,7 @@ fn record(meter: &dyn Meter) {
     meter.record(&LEASE_EXPIRY, &["a\"b"], -3.0);
     meter.seconds(&SWITCH_CLOSED, &[], Duration::from_millis(7));
     meter.seconds(&SWITCH_CLOSED, &[], Duration::from_secs(2));
-    meter.count(&THROTTLES, &["dynamodb"], 0);
+    meter.count(&PAGES, &["blue", "full"], 0);
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn prometheus_reads_every_metric_that_was_recorded() {
 }
 
 #[test]
-fn cloudwatch_reads_each_metric_in_detail_and_summed_and_nothing_twice() {
+fn cloudwatch_reads_the_sums_and_nothing_twice() {
     let meter = Emf::new(vec![("system", "nowrep".into()), ("stage", "dev".into())]);
     record(&meter);
     let lines = meter.lines(Millis(1_893_456_000_000));
