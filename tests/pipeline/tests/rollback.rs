@@ -124,3 +124,23 @@ async fn a_run_that_was_under_way_does_not_move_on_the_cursor_that_going_back_se
     bench.sync(Mode::Incremental).await;
     assert_eq!(bench.runner.export().await, bench.fresh().await);
 }
+
+#[tokio::test]
+async fn going_back_behind_a_deployment_that_added_an_entity_misses_nothing_either() {
+    let setup = Setup::default().edit("\nentities:\n", "\nversions: { keep: 4 }\nentities:\n");
+    let bench = Bench::new(setup).await;
+    bench.synced().await;
+    let more =
+        "  everybody:\n    from: blue.talents\n    key: id\n    fields: { id: { type: integer, required: true } }\n";
+    let more = bench.setup.clone().edit("\nentities:\n", &format!("\nentities:\n{more}")).bundle();
+    assert!(bench.runner.deploy(&more).await.unwrap().changed);
+    assert_eq!(bench.runner.pointer().await.version, Version(2));
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.blue.patch(Kind::Talents, 4, &json!({ "profile": { "city": "Newtown" } }));
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.synced().await;
+    bench.runner.switch.move_to(&back_to(1, false)).await.unwrap();
+    assert_ne!(bench.row("talents", "4").await.unwrap()["city"], "Newtown", "the listing of version 3 is not in it");
+    bench.sync(Mode::Incremental).await;
+    assert_eq!(bench.row("talents", "4").await.unwrap()["city"], "Newtown");
+}

@@ -160,7 +160,7 @@ impl Switch {
     }
 
     /// Where the next incremental run of every stream would start, by `source#stream`.
-    async fn cursors(&self) -> Result<std::collections::BTreeMap<String, serde_json::Value>, StageError> {
+    pub(super) async fn cursors(&self) -> Result<std::collections::BTreeMap<String, serde_json::Value>, StageError> {
         let loaded = self.systems.current().await?;
         let mut out = std::collections::BTreeMap::new();
         for source in loaded.system.sources.keys() {

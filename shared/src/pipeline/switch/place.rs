@@ -121,6 +121,7 @@ impl Switch {
                 let mut left = old.value.clone();
                 left.state = VersionState::Previous;
                 left.deactivated = Some(now);
+                left.cursors = self.cursors().await?;
                 writes.push(ledger::put(key, &left, ledger::unchanged(Some(&old))));
             }
         }
