@@ -224,6 +224,7 @@ impl Watch for SimWatch {
         }
         if world.strikes(Kind::ClockStep) {
             self.clock.step(world);
+            world.oracle.clock_stepped(world.time.now());
         }
         if let Some(fault) = self.fails_before(port, writes) {
             world.note(|| format!("p{} {port}.{op} {} fails before", self.process, asked.what));

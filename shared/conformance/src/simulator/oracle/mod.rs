@@ -127,6 +127,8 @@ struct State {
     changes: BTreeMap<String, Change>,
     /// When requests came to each source.
     requests: [VecDeque<Millis>; SOURCES.len()],
+    /// When clocks were put forward or back, lately.
+    clock_steps: Vec<Millis>,
     /// Versions that somebody went to without the changes since.
     as_was: BTreeSet<Version>,
 }
@@ -252,16 +254,25 @@ impl Oracle {
         self.state().as_was.insert(version);
     }
 
+    /// Somebody's clock was put forward or back.
+    pub fn clock_stepped(&self, now: Millis) {
+        self.state().clock_steps.push(now);
+    }
+
     /// P9: a request is sent to a source.
     pub fn requested(&self, source: usize, now: Millis) {
         let mut state = self.state();
+        let state = &mut *state;
+        let lately = |at: &Millis| now.since(*at) < Duration::from_secs(2);
+        state.clock_steps.retain(lately);
+        let early = usize::from(!self.true_clocks).max(state.clock_steps.len());
         let requests = &mut state.requests[source];
         while requests.front().is_some_and(|first| now.since(*first) >= Duration::from_secs(1)) {
             requests.pop_front();
         }
         requests.push_back(now);
-        // Permits are spaced by clocks: one that is put forward lets one request go early.
-        let (count, most) = (requests.len(), self.shape.per_second as usize + usize::from(!self.true_clocks));
+        // Permits are spaced by clocks: each time that one is put forward, one request goes early.
+        let (count, most) = (requests.len(), self.shape.per_second as usize + early);
         self.expect(count <= most, Promise::P9, || {
             format!("source {} is sent {count} requests within a second; {most} are allowed", SOURCES[source])
         });
