@@ -13,10 +13,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use teal::ports::{Clock, Entropy};
+use teal_real::clock::SystemClock;
+use teal_real::entropy::SystemEntropy;
 
 use crate::patience::Patience;
 use crate::requests::Requests;
-use crate::world::{SystemClock, SystemEntropy};
 
 const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(10);

@@ -22,7 +22,6 @@ pub mod secrets;
 pub mod settings;
 #[cfg(feature = "sqs")]
 pub mod sqs_queue;
-pub mod world;
 
 pub use clients::AwsClients;
 pub use settings::Settings;

@@ -1,3 +1,5 @@
+//! Metrics as Prometheus, CloudWatch and the documentation show them, and the rules that names follow.
+
 use std::time::Duration;
 
 use super::*;

@@ -214,13 +214,7 @@ fn holds(found: &Value, compare: Compare, wanted: &Value) -> bool {
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         _ => return false,
     };
-    match compare {
-        Compare::Equal => order.is_eq(),
-        Compare::Less => order.is_lt(),
-        Compare::LessOrEqual => order.is_le(),
-        Compare::Greater => order.is_gt(),
-        Compare::GreaterOrEqual => order.is_ge(),
-    }
+    compare.fits(order)
 }
 
 #[async_trait]

@@ -165,6 +165,20 @@ pub enum Compare {
     GreaterOrEqual,
 }
 
+impl Compare {
+    /// Whether a value that compares so with the filter's fits.
+    #[must_use]
+    pub fn fits(self, found: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Equal => found.is_eq(),
+            Self::Less => found.is_lt(),
+            Self::LessOrEqual => found.is_le(),
+            Self::Greater => found.is_gt(),
+            Self::GreaterOrEqual => found.is_ge(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dangling {
     /// Rows looked at; fewer than asked for at the end.

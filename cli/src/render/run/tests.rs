@@ -1,3 +1,5 @@
+//! Runs as people see them: outcome, counts and reason, in words.
+
 use serde_json::{Value as Json, json};
 
 use super::*;

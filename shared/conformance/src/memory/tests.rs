@@ -1,3 +1,5 @@
+//! What tests rely on in the in-memory ports beyond their contracts: the clock, the queue's timing, the order.
+
 use std::sync::Arc;
 use std::time::Duration;
 

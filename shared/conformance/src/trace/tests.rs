@@ -1,3 +1,5 @@
+//! A trace sees each call once, can fail it or stop there, and is the same for the same calls.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Windows, states and their migration: what a cursor asks for, and what it remembers of the answers.
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

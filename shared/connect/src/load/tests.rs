@@ -1,3 +1,5 @@
+//! References, parameters, defaults and older versions of a manifest, and what is refused with its place.
+
 use serde_json::json;
 
 use super::load;

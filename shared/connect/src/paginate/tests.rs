@@ -1,3 +1,5 @@
+//! Where the next page is, and when there is none, for each strategy.
+
 use serde_json::json;
 
 use super::Rounds;

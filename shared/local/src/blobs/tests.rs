@@ -1,3 +1,5 @@
+//! What blobs on a disk are beyond the suite of the port: names of files, small and large ones, what is left after a crash.
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;

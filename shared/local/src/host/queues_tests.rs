@@ -1,3 +1,5 @@
+//! Workers of queues: batches, failures that come again, panics, stopping.
+
 use std::sync::Mutex;
 
 use teal::domain::Message;

@@ -1,3 +1,5 @@
+//! What the inbox is beyond the suites of its ports: commits in groups, what survives, what a full disk does.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

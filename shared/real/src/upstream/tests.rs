@@ -1,3 +1,5 @@
+//! Requests to a real socket: answers of any status, limits of size and time, connections that break.
+
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What jq programs may do here, what is refused, and where a mistake is.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! `teal.yaml`: what is understood, and each mistake with its place and remedy.
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! When schedules fire, in EventBridge's syntax, over time zones and clock changes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What readers get: rows, listings with pinned cursors, filters, tags, problems.
+
 mod cursors;
 
 use base64::Engine as _;

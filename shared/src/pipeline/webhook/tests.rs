@@ -1,3 +1,5 @@
+//! What becomes of a webhook request: who is let in, what is stored before the thanks, what a failing store answers.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 

@@ -1,3 +1,5 @@
+//! Events of both hosts in, answers out: routes, callers, bodies in base64, problems as people read them.
+
 use std::sync::Mutex;
 
 use http::Method;

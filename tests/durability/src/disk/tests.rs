@@ -1,3 +1,5 @@
+//! The recording disk itself: what it replays after a power cut is what was synced.
+
 use super::*;
 
 const ROOT: &str = "/d";

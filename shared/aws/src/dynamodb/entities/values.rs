@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 use teal::domain::{Field, FieldType, GenerationId, Row, Schema, Value};
 use teal::ports::Fault;
-use teal::ports::entities::{Compare, Filter};
+use teal::ports::entities::Filter;
 
 use crate::fault::permanent;
 
@@ -69,13 +69,7 @@ pub struct Compiled<'a> {
 impl Compiled<'_> {
     /// A null fits no filter; values of different kinds don't compare, except the two kinds of number.
     pub fn holds(&self, values: &[Value]) -> bool {
-        compare(&values[self.position], &self.filter.value).is_some_and(|found| match self.filter.compare {
-            Compare::Equal => found.is_eq(),
-            Compare::Less => found.is_lt(),
-            Compare::LessOrEqual => found.is_le(),
-            Compare::Greater => found.is_gt(),
-            Compare::GreaterOrEqual => found.is_ge(),
-        })
+        compare(&values[self.position], &self.filter.value).is_some_and(|found| self.filter.compare.fits(found))
     }
 }
 

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use teal::domain::{GenerationId, Key, Row, Schema, Value};
 use teal::ports::Fault;
-use teal::ports::entities::{Compare, Filter};
+use teal::ports::entities::Filter;
 use teal::ports::fault::FaultKind;
 
 pub struct Compiled<'a> {
@@ -17,13 +17,7 @@ pub struct Compiled<'a> {
 
 impl Compiled<'_> {
     pub fn holds(&self, row: &Row) -> bool {
-        compare(&row.values[self.position], &self.filter.value).is_some_and(|found| match self.filter.compare {
-            Compare::Equal => found.is_eq(),
-            Compare::Less => found.is_lt(),
-            Compare::LessOrEqual => found.is_le(),
-            Compare::Greater => found.is_gt(),
-            Compare::GreaterOrEqual => found.is_ge(),
-        })
+        compare(&row.values[self.position], &self.filter.value).is_some_and(|found| self.filter.compare.fits(found))
     }
 }
 

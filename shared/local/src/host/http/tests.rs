@@ -1,3 +1,5 @@
+//! Requests over a socket become the events that API Gateway would send, and answers come back whole.
+
 use std::sync::Mutex;
 
 use aws_lambda_events::encodings::Body as EventBody;
