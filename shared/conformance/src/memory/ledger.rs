@@ -1,6 +1,7 @@
-//! Items in a sorted map; a transaction is checked whole, then written whole.
+//! Items in sorted maps, one a part; a transaction is checked whole, then written whole.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
@@ -20,7 +21,8 @@ pub struct MemoryLedger {
 
 #[derive(Debug, Default)]
 struct State {
-    items: BTreeMap<ItemKey, Item>,
+    /// By part and sort.
+    parts: BTreeMap<String, BTreeMap<String, Item>>,
     /// One counter for all items: so a revision is never given twice, not even over a delete.
     revision: u64,
 }
@@ -34,14 +36,14 @@ impl MemoryLedger {
     /// Everything that is stored, in order: for comparing two worlds.
     #[must_use]
     pub fn items(&self) -> Vec<Item> {
-        lock(&self.state).items.values().cloned().collect()
+        lock(&self.state).parts.values().flat_map(BTreeMap::values).cloned().collect()
     }
 }
 
 #[async_trait]
 impl LedgerReader for MemoryLedger {
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
-        Ok(lock(&self.state).items.get(key).cloned())
+        Ok(lock(&self.state).get(key).cloned())
     }
 
     async fn list(
@@ -51,15 +53,14 @@ impl LedgerReader for MemoryLedger {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Item>, LedgerError> {
-        Ok(lock(&self.state)
-            .items
-            .range(ItemKey::new(part, prefix)..)
-            .map(|(_, item)| item)
-            .take_while(|item| item.key.part == part && item.key.sort.starts_with(prefix))
-            .filter(|item| after.is_none_or(|after| item.key.sort.as_str() > after))
-            .take(limit)
-            .cloned()
-            .collect())
+        let state = lock(&self.state);
+        let Some(items) = state.parts.get(part) else { return Ok(Vec::new()) };
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let items = items.range::<str, _>((from, Bound::Unbounded)).map(|(_, item)| item);
+        Ok(items.take_while(|item| item.key.sort.starts_with(prefix)).take(limit).cloned().collect())
     }
 }
 
@@ -78,7 +79,7 @@ impl State {
         let state = self;
         let mut sums = BTreeMap::new();
         for (index, write) in writes.iter().enumerate() {
-            let item = state.items.get(write.key());
+            let item = state.get(write.key());
             match write {
                 Write::Put { when, .. } | Write::Delete { when, .. } | Write::Check { when, .. } => {
                     if !when.holds(item.map(|item| (item.revision, item.mark))) {
@@ -92,25 +93,36 @@ impl State {
         }
         for write in writes {
             match write {
-                Write::Put { key, value, mark, .. } => state.put(key.clone(), value.clone(), *mark),
-                Write::Delete { key, .. } => {
-                    state.items.remove(key);
-                }
+                Write::Put { key, value, mark, .. } => state.put(key, value.clone(), *mark),
+                Write::Delete { key, .. } => state.delete(key),
                 Write::Check { .. } => {}
                 Write::Add { key, .. } => {
                     let value = sums.remove(key).expect("a sum was made for every Add, and no key comes twice");
-                    let mark = state.items.get(key).map_or(0, |item| item.mark);
-                    state.put(key.clone(), Arc::new(value), mark);
+                    let mark = state.get(key).map_or(0, |item| item.mark);
+                    state.put(key, Arc::new(value), mark);
                 }
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, key: ItemKey, value: Arc<Value>, mark: u64) {
+    fn get(&self, key: &ItemKey) -> Option<&Item> {
+        self.parts.get(&key.part)?.get(&key.sort)
+    }
+
+    fn put(&mut self, key: &ItemKey, value: Arc<Value>, mark: u64) {
         self.revision += 1;
         let item = Item { key: key.clone(), value, revision: self.revision, mark };
-        self.items.insert(key, item);
+        match self.parts.get_mut(&key.part) {
+            Some(items) => items.insert(key.sort.clone(), item),
+            None => self.parts.entry(key.part.clone()).or_default().insert(key.sort.clone(), item),
+        };
+    }
+
+    fn delete(&mut self, key: &ItemKey) {
+        if let Some(items) = self.parts.get_mut(&key.part) {
+            items.remove(&key.sort);
+        }
     }
 }
 

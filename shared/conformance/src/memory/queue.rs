@@ -35,11 +35,17 @@ struct State {
     repeat_once_in: u32,
     visibility: Duration,
     next_id: u64,
-    /// By queue and id: ids grow in order of sending.
-    waiting: BTreeMap<(QueueName, u64), Waiting>,
-    /// When the next message of each queue becomes visible, where nothing has changed since that was found.
-    next: BTreeMap<QueueName, Option<Millis>>,
+    lanes: [Lane; QueueName::ALL.len()],
     dead: Vec<(QueueName, String)>,
+}
+
+/// One queue.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Ids grow in order of sending.
+    waiting: BTreeMap<u64, Waiting>,
+    /// When the next message becomes visible, where nothing has changed since that was found.
+    next: Option<Option<Millis>>,
 }
 
 #[derive(Debug)]
@@ -83,8 +89,7 @@ impl MemoryQueue {
             repeat_once_in: 8,
             visibility: VISIBILITY,
             next_id: 0,
-            waiting: BTreeMap::new(),
-            next: BTreeMap::new(),
+            lanes: Default::default(),
             dead: Vec::new(),
         };
         Self { clock, state: Mutex::new(state), told: Told::default() }
@@ -93,7 +98,7 @@ impl MemoryQueue {
     /// The state, of which a message of this queue is about to change.
     fn changing(&self, queue: QueueName) -> MutexGuard<'_, State> {
         let mut state = lock(&self.state);
-        state.next.remove(&queue);
+        state.lanes[queue as usize].next = None;
         state
     }
 
@@ -123,7 +128,7 @@ impl MemoryQueue {
     pub fn receive(&self, queue: QueueName, limit: usize) -> Vec<Received> {
         let now = self.clock.now();
         let mut state = self.changing(queue);
-        let mut ids: Vec<u64> = state.of(queue).filter(|(_, w)| w.visible <= now).map(|(id, _)| id).collect();
+        let mut ids: Vec<u64> = state.visible(queue, now).collect();
         if state.shuffle {
             state.seed.shuffle(&mut ids);
         }
@@ -131,7 +136,7 @@ impl MemoryQueue {
         let until = now.plus(state.visibility);
         ids.into_iter()
             .filter_map(|id| {
-                let waiting = state.waiting.get_mut(&(queue, id))?;
+                let waiting = state.lanes[queue as usize].waiting.get_mut(&id)?;
                 waiting.visible = until;
                 waiting.receives += 1;
                 Some(Received { queue, id, body: waiting.body.clone(), receives: waiting.receives })
@@ -144,20 +149,21 @@ impl MemoryQueue {
         let mut state = self.changing(received.queue);
         let once_in = state.repeat_once_in;
         if !state.seed.once_in(once_in) {
-            state.waiting.remove(&(received.queue, received.id));
+            state.lanes[received.queue as usize].waiting.remove(&received.id);
         }
     }
 
     /// Every message that waits, in flight or not, in its encoded form.
     #[must_use]
     pub fn bodies(&self) -> Vec<String> {
-        lock(&self.state).waiting.values().map(|waiting| waiting.body.clone()).collect()
+        lock(&self.state).all().map(|waiting| waiting.body.clone()).collect()
     }
 
     /// The message failed: it is visible again after `delay`.
     pub fn release(&self, received: &Received, delay: Duration) {
         let visible = self.clock.now().plus(delay);
-        if let Some(waiting) = self.changing(received.queue).waiting.get_mut(&(received.queue, received.id)) {
+        let mut state = self.changing(received.queue);
+        if let Some(waiting) = state.lanes[received.queue as usize].waiting.get_mut(&received.id) {
             waiting.visible = visible;
         }
     }
@@ -165,7 +171,7 @@ impl MemoryQueue {
     /// The message failed too often: it goes to the dead letters.
     pub fn bury(&self, received: &Received) {
         let mut state = self.changing(received.queue);
-        if let Some(waiting) = state.waiting.remove(&(received.queue, received.id)) {
+        if let Some(waiting) = state.lanes[received.queue as usize].waiting.remove(&received.id) {
             state.dead.push((received.queue, waiting.body));
         }
     }
@@ -178,40 +184,38 @@ impl MemoryQueue {
     /// Messages that are there, visible or not.
     #[must_use]
     pub fn len(&self, queue: QueueName) -> usize {
-        lock(&self.state).of(queue).count()
+        lock(&self.state).lanes[queue as usize].waiting.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        lock(&self.state).waiting.is_empty()
+        lock(&self.state).all().next().is_none()
     }
 
     /// When the next message of any queue becomes visible: how far a host may move the clock when it has
     /// nothing to do. In the past when one is visible already.
     #[must_use]
     pub fn next_visible(&self) -> Option<Millis> {
-        lock(&self.state).waiting.values().map(|waiting| waiting.visible).min()
+        lock(&self.state).all().map(|waiting| waiting.visible).min()
     }
 
     /// The same of one queue.
     #[must_use]
     pub fn next_visible_in(&self, queue: QueueName) -> Option<Millis> {
         let mut state = lock(&self.state);
-        if let Some(known) = state.next.get(&queue) {
-            return *known;
-        }
-        let next = state.of(queue).map(|(_, waiting)| waiting.visible).min();
-        state.next.insert(queue, next);
-        next
+        let Lane { waiting, next } = &mut state.lanes[queue as usize];
+        *next.get_or_insert_with(|| waiting.values().map(|waiting| waiting.visible).min())
     }
 
     /// What an invocation that died leaves: every hidden message is visible again at once.
     pub fn forget_receipts(&self) {
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        state.next.clear();
-        for waiting in state.waiting.values_mut().filter(|waiting| waiting.receives > 0) {
-            waiting.visible = waiting.visible.min(now);
+        for lane in &mut state.lanes {
+            lane.next = None;
+            for waiting in lane.waiting.values_mut().filter(|waiting| waiting.receives > 0) {
+                waiting.visible = waiting.visible.min(now);
+            }
         }
     }
 }
@@ -223,8 +227,13 @@ impl fmt::Debug for MemoryQueue {
 }
 
 impl State {
-    fn of(&self, queue: QueueName) -> impl Iterator<Item = (u64, &Waiting)> {
-        self.waiting.range((queue, 0)..=(queue, u64::MAX)).map(|((_, id), waiting)| (*id, waiting))
+    fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.lanes.iter().flat_map(|lane| lane.waiting.values())
+    }
+
+    fn visible(&self, queue: QueueName, now: Millis) -> impl Iterator<Item = u64> {
+        let waiting = self.lanes[queue as usize].waiting.iter();
+        waiting.filter(move |(_, waiting)| waiting.visible <= now).map(|(id, _)| *id)
     }
 }
 
@@ -241,7 +250,7 @@ impl QueueSender for MemoryQueue {
                 state.next_id += 1;
                 let visible = now.plus(outgoing.delay.min(MAX_DELAY));
                 let waiting = Waiting { body: outgoing.message.encode(), visible, receives: 0 };
-                state.waiting.insert((outgoing.message.queue(), id), waiting);
+                state.lanes[outgoing.message.queue() as usize].waiting.insert(id, waiting);
                 Ok(())
             })
             .collect()

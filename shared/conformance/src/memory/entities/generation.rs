@@ -69,13 +69,14 @@ impl Generation {
     }
 
     pub fn head(&self) -> Head {
-        let hashes = || self.upserts.values().filter(|upsert| self.shows(upsert)).map(|upsert| upsert.hash.0);
+        let hashes = self.upserts.values().filter(|upsert| self.shows(upsert)).map(|upsert| upsert.hash.0);
+        let (rows, sum) = hashes.fold((0, 0u64), |(rows, sum), hash| (rows + 1, sum.wrapping_add(hash)));
         Head {
             gate: self.gate,
             fence: self.fence,
             sequence: self.sequence,
-            rows: hashes().count() as u64,
-            sum: hashes().fold(0, u64::wrapping_add),
+            rows,
+            sum,
             schema: Arc::clone(&self.spec.schema),
         }
     }
@@ -85,9 +86,17 @@ impl Generation {
     }
 
     pub fn visible_after(&self, after: Option<&Key>) -> impl Iterator<Item = &Row> {
+        self.shown_after(after).map(|upsert| &upsert.row)
+    }
+
+    pub fn hashes_after(&self, after: Option<&Key>) -> impl Iterator<Item = (&Key, RowHash)> {
+        self.shown_after(after).map(|upsert| (&upsert.row.key, upsert.hash))
+    }
+
+    fn shown_after(&self, after: Option<&Key>) -> impl Iterator<Item = &Upsert> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.upserts.range::<Key, _>((start, Bound::Unbounded));
-        rest.map(|(_, upsert)| upsert).filter(|upsert| self.shows(upsert)).map(|upsert| &upsert.row)
+        rest.map(|(_, upsert)| upsert).filter(|upsert| self.shows(upsert))
     }
 
     /// Forgets up to `limit` rows, and says whether some are left.

@@ -160,8 +160,8 @@ impl EntityReader for MemoryEntities {
         limit: usize,
     ) -> Result<Vec<(Key, RowHash)>, EntitiesError> {
         let state = lock(&self.state);
-        let rows = state.whole(id)?.visible_after(after).take(limit);
-        Ok(rows.map(|row| (row.key.clone(), row.hash())).collect())
+        let rows = state.whole(id)?.hashes_after(after).take(limit);
+        Ok(rows.map(|(key, hash)| (key.clone(), hash)).collect())
     }
 
     async fn dangling(
