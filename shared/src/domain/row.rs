@@ -3,6 +3,8 @@
 //! Always holds: equal values give equal hashes on every machine and in every version of Teal, because
 //! hashes are stored and compared across generations.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +29,20 @@ pub enum Value {
 #[serde(transparent)]
 pub struct RowHash(pub u64);
 
+/// Counts what is written, up to an end.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub key: Key,
@@ -34,6 +50,22 @@ pub struct Row {
 }
 
 impl Row {
+    /// Most bytes of a row's values as JSON. The same in every store, so that a row that is kept on one machine is
+    /// kept on AWS, where an item has 400 KB at most.
+    pub const MOST_BYTES: usize = 384 * 1024;
+
+    /// Whether its values have more than [`Row::MOST_BYTES`].
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        // A byte is six at most once it is escaped, so most rows need no writing out.
+        let is_small = |value: &Value| !matches!(value, Value::Json(_));
+        let texts = self.values.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 32 });
+        if self.values.iter().all(is_small) && texts.sum::<usize>() < Self::MOST_BYTES / 6 {
+            return false;
+        }
+        serde_json::to_writer(Room(Self::MOST_BYTES), &self.values).is_err()
+    }
+
     #[must_use]
     pub fn hash(&self) -> RowHash {
         let mut hasher = Sha256::new();

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::hash::record_hash;
 use super::owner::owner_part;
-use super::reasons::Code;
+use super::reasons::{Code, too_large};
 use crate::config::path::Base;
 use crate::config::{Entity, FieldSource};
 use crate::domain::{Effect, Key, KeyPart, Millis, Order, RecordChange, RejectReason, Row};
@@ -14,6 +14,9 @@ use crate::domain::{Effect, Key, KeyPart, Millis, Order, RecordChange, RejectRea
 pub fn imported(entity: &Entity, row: &Json, stated: Millis) -> Result<RecordChange, RejectReason> {
     let order = Order { provider: None, stated, hash: record_hash(row) };
     let made = Row::from_json(&entity.schema, row).map_err(|why| Code::WrongType.reason(None, why))?;
+    if made.is_too_large() {
+        return Err(too_large());
+    }
     let owner = owner(entity, row, &made);
     Ok(RecordChange { owner, effect: Effect::Upsert { order, rows: vec![made], complete: entity.owner_is_key } })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::field::read_fields;
-use super::reasons::{Code, kind, show};
+use super::reasons::{Code, kind, show, too_large};
 use super::{Normalized, Rejected};
 use crate::config::Entity;
 use crate::config::jq::Input;
@@ -98,8 +98,12 @@ impl Rows<'_> {
         };
         match self.by_key.get(&key) {
             None => {
-                self.by_key.insert(key.clone(), self.rows.len());
-                self.rows.push(Row { key, values: fields.values });
+                let row = Row { key, values: fields.values };
+                if row.is_too_large() {
+                    return self.reject(Some(&row.key), vec![too_large()]);
+                }
+                self.by_key.insert(row.key.clone(), self.rows.len());
+                self.rows.push(row);
             }
             Some(first) if self.rows[*first].values == fields.values => self.out.duplicates += 1,
             Some(first) => {

@@ -7,7 +7,7 @@ use std::io;
 
 use serde_json::Value as Json;
 
-use crate::domain::RejectReason;
+use crate::domain::{RejectReason, Row};
 
 /// Longest text in which a message shows a value.
 pub const MOST_SHOWN: usize = 80;
@@ -28,10 +28,11 @@ pub enum Code {
     RawUnreadable,
     DeliveryUntimed,
     DeliveryEmpty,
+    RowTooLarge,
 }
 
 impl Code {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnerMissing,
         Self::OrderUnreadable,
         Self::NotAList,
@@ -46,6 +47,7 @@ impl Code {
         Self::RawUnreadable,
         Self::DeliveryUntimed,
         Self::DeliveryEmpty,
+        Self::RowTooLarge,
     ];
 
     #[must_use]
@@ -65,6 +67,7 @@ impl Code {
             Self::RawUnreadable => "TEAL-R012",
             Self::DeliveryUntimed => "TEAL-R013",
             Self::DeliveryEmpty => "TEAL-R014",
+            Self::RowTooLarge => "TEAL-R015",
         }
     }
 
@@ -85,12 +88,22 @@ impl Code {
             Self::RawUnreadable => "A stored answer can't be read",
             Self::DeliveryUntimed => "A delivery does not say when it was sent",
             Self::DeliveryEmpty => "A delivery has no record",
+            Self::RowTooLarge => "The row is too large",
         }
     }
 
     pub(in crate::pipeline) fn reason(self, field: Option<&str>, message: impl Into<String>) -> RejectReason {
         RejectReason { code: self.code().to_owned(), field: field.map(str::to_owned), message: message.into() }
     }
+}
+
+pub(super) fn too_large() -> RejectReason {
+    let message = format!(
+        "the row's values are too large; expected {} KB as JSON at most. Leave a field out of the mapping, or bound \
+         it with max_length",
+        Row::MOST_BYTES / 1024
+    );
+    Code::RowTooLarge.reason(None, message)
 }
 
 /// The value as JSON, cut where it is too long to be shown.

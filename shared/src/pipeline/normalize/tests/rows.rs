@@ -139,3 +139,17 @@ fn a_row_without_a_key_is_rejected() {
         assert_eq!((codes(&out), is_complete(&out)), (vec!["TEAL-R011"], false));
     }
 }
+
+#[test]
+fn a_row_that_no_store_of_aws_holds_is_rejected_by_its_key_and_the_others_stay() {
+    let entity = entity_each("texts[]", vec![field("id", Integer), field("text", Text)]);
+    let most = Row::MOST_BYTES - r#"[1,""]"#.len();
+    let (fits, larger, escaped) = ("x".repeat(most), "x".repeat(most + 1), "\u{1}".repeat(most / 6 + 1));
+    let out = run(
+        &entity,
+        &json!({"id": 1, "texts": [{"id": 1, "text": fits}, {"id": 2, "text": larger}, {"id": 3, "text": escaped}]}),
+    );
+    assert_eq!(codes(&out), ["TEAL-R015", "TEAL-R015"]);
+    let keys: Vec<_> = out.rejects.iter().filter_map(|reject| reject.key.as_deref()).collect();
+    assert_eq!((keys, out.rejected_rows, shown(&entity, &out).len()), (vec!["2", "3"], 2, 1));
+}
