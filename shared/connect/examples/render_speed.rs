@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::json;
+use teal_connect::value::json;
 use teal_connect::interpolate::{Context, StreamSlice, Template};
 use teal_connect::transform::Transformation;
 
