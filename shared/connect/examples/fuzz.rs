@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use teal_connect::interpolate::{Context, Template};
 use teal_connect::manifest_yaml;
+use teal_connect::value::{Value, json};
 
 const PIECES: &[&str] = &[
     "{{",

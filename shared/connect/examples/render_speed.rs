@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::json;
 use teal_connect::interpolate::{Context, StreamSlice, Template};
 use teal_connect::transform::Transformation;
+use teal_connect::value::json;
 
 #[allow(clippy::disallowed_methods)] // Time is what is measured.
 fn measure(name: &str, mut run: impl FnMut()) {

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::value::Value;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use teal::ports::upstream::{HeaderValue, Request, Response};
 
 use crate::datetime::IsoDuration;

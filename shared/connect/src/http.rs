@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 use teal::domain::Secret;
 use teal::ports::upstream::{HeaderValue, Request, Response};
 
@@ -38,15 +38,15 @@ pub enum Purpose {
 /// What a request carries, before it is put together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    pub params: Map<String, Value>,
-    pub headers: Map<String, Value>,
+    pub params: Map,
+    pub headers: Map,
     pub data: Data,
-    pub json: Map<String, Value>,
+    pub json: Map,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
-    Form(Map<String, Value>),
+    Form(Map),
     Text(String),
 }
 
@@ -81,7 +81,7 @@ impl Parts {
     }
 }
 
-fn merge(mine: &mut Map<String, Value>, other: Map<String, Value>, same: bool, path: &str) -> Result<(), Failure> {
+fn merge(mine: &mut Map, other: Map, same: bool, path: &str) -> Result<(), Failure> {
     for (name, value) in other {
         match (mine.get_mut(&name), value) {
             (None, value) => {
@@ -248,7 +248,7 @@ pub fn headers_value(response: &Response, links: bool) -> Value {
 }
 
 /// A Link header by relation, as Python's `requests` gives it.
-fn parse_links(header: &str) -> Map<String, Value> {
+fn parse_links(header: &str) -> Map {
     let mut out = Map::new();
     let mut rest = header.trim_matches([' ', '\'', '"']);
     while !rest.is_empty() {

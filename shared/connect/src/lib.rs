@@ -14,6 +14,7 @@ pub mod interpolate;
 pub mod manifest_yaml;
 pub mod normalize;
 pub mod transform;
+pub mod value;
 
 pub mod auth;
 pub mod budget;

@@ -29,10 +29,11 @@ use crate::session::{Notice, Session};
 use crate::source::secrets::Secrets;
 use crate::source::stream::Stream;
 use crate::source::{Source, catalog::Catalog};
+use crate::value;
 
 pub struct Declarative {
     streams: BTreeMap<StreamName, Arc<Stream>>,
-    config: Arc<Value>,
+    config: Arc<value::Value>,
     secrets: Secrets,
 }
 
@@ -73,7 +74,8 @@ impl Declarative {
         let refused = |failure: Failure| ConnectorError::Manifest(vec![secrets.redact(&failure.message)]);
         // What templates take for now when a manifest is compiled decides nothing: readers evaluate again.
         let now = Timestamp::UNIX_EPOCH;
-        let source = Source::new(text, Some(whole), Arc::new(NoFiles), Catalog::default(), BTreeMap::new(), now);
+        let source =
+            Source::new(text, Some((&whole).into()), Arc::new(NoFiles), Catalog::default(), BTreeMap::new(), now);
         let source = source.map_err(listed)?;
         source.validate().map_err(refused)?;
         let mut session = session(&source.config);
@@ -157,7 +159,7 @@ impl Declarative {
         }
         let next = match ahead(reader, run, session, now)? {
             Ahead::Ask(place) => Next::Page(encode(&place.reader, place.run.as_ref(), now)),
-            Ahead::End(reader) => Next::End { cursor: reader.has_cursor().then(|| reader.state()) },
+            Ahead::End(reader) => Next::End { cursor: reader.has_cursor().then(|| reader.state().into()) },
         };
         Ok(Answer::Page { next })
     }
@@ -202,7 +204,7 @@ fn ahead(mut reader: Reader, mut run: Option<Run>, mut session: Session, now: Ti
     }
 }
 
-fn session(config: &Arc<Value>) -> Session {
+fn session(config: &Arc<value::Value>) -> Session {
     // Limits are the pipeline's, and nothing here may be random: one seed gives one trace.
     Session::new(config.clone(), Budget::default(), 1, Arc::new(|| 0))
 }
@@ -230,7 +232,7 @@ impl Connector for Declarative {
     ) -> Result<Value, ConnectorError> {
         let now = Timestamp::from_millisecond(now.0)
             .map_err(|_| ConnectorError::Body("the clock is outside the years that can be counted".to_owned()))?;
-        let state = cursor.filter(|_| mode == Mode::Incremental).cloned().unwrap_or(Value::Null);
+        let state = cursor.filter(|_| mode == Mode::Incremental).into();
         let reader = Reader::new(self.stream(stream)?.clone(), &state, &session(&self.config), now);
         let reader = reader.map_err(|failure| self.failed(&failure))?;
         Ok(encode(&reader, None, now))
@@ -254,7 +256,7 @@ impl Connector for Declarative {
         let Some(mut run) = run else { return Ok(Vec::new()) };
         let response = Response { status: 200, headers: Vec::new(), body: body.clone() };
         let records = run.records_of(&response, &session, now).map_err(|failure| self.failed(&failure))?;
-        Ok(records.iter().map(|record| record.to_value()).collect())
+        Ok(records.iter().map(|record| record.to_value().into()).collect())
     }
 }
 

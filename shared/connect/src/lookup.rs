@@ -1,6 +1,6 @@
 //! Paths through JSON, where the CDK uses its `dpath`.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 /// The value at a path; numbers are indices of lists.
 pub fn get<'a, S: AsRef<str>>(value: &'a Value, path: &[S]) -> Option<&'a Value> {

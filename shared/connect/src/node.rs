@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 use crate::interpolate::{Context, Template, Templated};
 use crate::problem::{Kind, Problem};
@@ -161,7 +161,7 @@ impl<'a> Node<'a> {
         members.map(|(name, value)| (name.as_str(), Node { value, at: format!("{}.{name}", self.at) })).collect()
     }
 
-    pub fn object(&self) -> Option<&'a Map<String, Value>> {
+    pub fn object(&self) -> Option<&'a Map> {
         self.value.as_object()
     }
 

@@ -3,7 +3,7 @@
 //! What the schema names a single type for, beside null, is converted; what can't be converted stays. Only
 //! `properties` and `items` are followed, and `$ref` within the schema. Compiled once a stream.
 
-use serde_json::{Number, Value};
+use crate::value::{Number, Value};
 
 use crate::interpolate::{number, python_text};
 

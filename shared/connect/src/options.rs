@@ -1,6 +1,6 @@
 //! Request options: a value that a component puts into a request, and where.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::failure::Failure;
 use crate::http::{Data, Parts};
@@ -90,7 +90,7 @@ impl RequestOption {
     }
 }
 
-fn put(target: &mut Map<String, Value>, names: &[String], value: Value) -> Option<()> {
+fn put(target: &mut Map, names: &[String], value: Value) -> Option<()> {
     match names {
         [] => None,
         [name] => {

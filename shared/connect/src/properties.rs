@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::failure::Failure;
 use crate::node::{Compiler, Node};
@@ -105,7 +105,7 @@ impl QueryProperties {
     }
 
     /// What says that two records are one; `None` when the record does not say, or nothing is merged.
-    pub fn merge_key(&self, record: &Map<String, Value>) -> Option<String> {
+    pub fn merge_key(&self, record: &Map) -> Option<String> {
         let chunking = self.chunking.as_ref()?;
         let values = chunking.keys.iter().map(|key| record.get(key).filter(|value| crate::python::is_truthy(value)));
         let values: Option<Vec<String>> = values.map(|value| value.map(crate::python::text_of)).collect();
@@ -134,7 +134,7 @@ impl Chunking {
 }
 
 /// Adds what another part of the same record has.
-pub fn merge(record: &mut Map<String, Value>, other: Map<String, Value>) {
+pub fn merge(record: &mut Map, other: Map) {
     for (name, value) in other {
         match (record.get_mut(&name), value) {
             (Some(Value::Object(mine)), Value::Object(value)) => merge(mine, value),

@@ -1,6 +1,6 @@
 //! What Python makes of a JSON value, where what goes over the wire depends on it.
 
-use serde_json::Value;
+use crate::value::Value;
 
 pub fn is_truthy(value: &Value) -> bool {
     match value {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 use crate::auth::Auth;
 use crate::failure::{ErrorHandler, Failure};

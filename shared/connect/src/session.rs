@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 use teal::ports::upstream::Response;
 
 use crate::auth::many::Quotas;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use teal_connect::interpolate::{Template, TemplateError};
 use teal_connect::manifest_yaml;
+use teal_connect::value::Value;
 
 fn texts<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
     match value {

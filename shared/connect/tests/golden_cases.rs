@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
 use teal_connect::datetime;
 use teal_connect::decode::Decoder;
 use teal_connect::extract::{Answer, Extractor};
@@ -11,6 +10,7 @@ use teal_connect::interpolate::{Context, StreamSlice};
 use teal_connect::manifest_yaml;
 use teal_connect::normalize::Normalizer;
 use teal_connect::transform::Transformation;
+use teal_connect::value::{Value, json};
 
 fn read(name: &str) -> Value {
     let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -99,7 +99,7 @@ fn every_component_does_what_the_reference_does_with_the_same_input() {
         };
         if !right {
             let found = found.map_or_else(|error| json!({ "error": error }), |value| json!({ "value": value }));
-            wrong.push(format!("{input}\n    expected {}\n    found    {found}", json!(expected)));
+            wrong.push(format!("{input}\n    expected {}\n    found    {found}", Value::from_iter(expected)));
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));

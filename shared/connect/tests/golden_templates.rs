@@ -1,7 +1,7 @@
 //! Templates, against what the reference makes of them. `golden/record.py` says how the expected values came about.
 
-use serde_json::{Value, json};
 use teal_connect::interpolate::{Context, StreamSlice, Template, TemplateError};
+use teal_connect::value::{Value, json};
 
 fn read(name: &str) -> Value {
     let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));

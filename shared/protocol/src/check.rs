@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use teal_connect::failure::Failure;
 use teal_connect::read::reader::Reader;
 use teal_connect::source::check::Check;
 use teal_connect::source::stream::Stream;
 use teal_connect::source::{Built, listed};
+use teal_connect::value::Value;
 
 use crate::drive::drive;
 use crate::{Stop, Work, problems};

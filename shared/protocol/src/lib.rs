@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use teal_connect::failure::{Failure, FailureKind};
 use teal_connect::problem::{Kind, Problem};
 use teal_connect::session::{Entropy, Session};
@@ -29,6 +28,7 @@ use teal_connect::source::check::Check;
 use teal_connect::source::secrets::Secrets;
 use teal_connect::source::stream::describe;
 use teal_connect::source::{Built, Source, States, listed};
+use teal_connect::value::{Value, json};
 
 pub use args::{Command, Configured, Place, Preview, Reading};
 use client::Client;

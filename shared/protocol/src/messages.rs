@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 use teal_connect::failure::Failure;
 use teal_connect::read::record::Record;
 use teal_connect::session::{Level, Notice};
 use teal_connect::source::secrets::Secrets;
+use teal_connect::value::{Map, Value, json};
 
 /// So much is gathered before it is written.
 const GATHERED: usize = 64 * 1024;

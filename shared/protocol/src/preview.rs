@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use teal::ports::upstream::HeaderValue;
 use teal_connect::failure::Failure;
 use teal_connect::http::{Ask, Purpose};
@@ -14,6 +13,7 @@ use teal_connect::read::reader::Reader;
 use teal_connect::read::{Need, Progress};
 use teal_connect::session::Shown;
 use teal_connect::source::listed;
+use teal_connect::value::Value;
 
 use crate::{Stop, Work};
 

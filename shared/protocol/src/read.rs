@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use teal_connect::failure::{Failure, FailureKind};
 use teal_connect::read::fetch::Answered;
 use teal_connect::read::reader::{Reader, Run};
 use teal_connect::read::{Need, Progress};
 use teal_connect::session::Level;
 use teal_connect::source::{Built, listed};
+use teal_connect::value::Value;
 
 use crate::messages::Messages;
 use crate::{Stop, Work};

@@ -15,7 +15,6 @@ pub fn json_schema() -> Json {
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "teal.yaml".into();
     root["$defs"] = Json::Object(definitions);
-    root.sort_all_objects();
     root
 }
 

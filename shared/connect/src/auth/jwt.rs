@@ -1,10 +1,10 @@
 //! A token that the connector signs itself.
 
+use crate::value::{Map, Value};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use ring::{hmac, rand::SystemRandom, signature};
-use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::interpolate::{Context, Template, TemplatedMap};
@@ -133,13 +133,13 @@ impl Jwt {
 
     /// The token, with its prefix.
     pub fn token(&self, cx: &Context, now: Timestamp) -> Result<String, Failure> {
-        let mut header: Map<String, Value> = self.more_headers.render(cx)?.into_iter().collect();
+        let mut header: Map = self.more_headers.render(cx)?.into_iter().collect();
         for (name, template) in &self.headers {
             header.insert((*name).to_owned(), template.render(cx)?);
         }
         header.entry("typ").or_insert_with(|| "JWT".into());
         header.insert("alg".to_owned(), self.algorithm.name().into());
-        let mut claims: Map<String, Value> = self.more_claims.render(cx)?.into_iter().collect();
+        let mut claims: Map = self.more_claims.render(cx)?.into_iter().collect();
         for (name, template) in &self.claims {
             claims.insert((*name).to_owned(), template.render(cx)?);
         }

@@ -1,6 +1,6 @@
 //! The older kind of session token: one from the configuration if the source still takes it, else a login.
 
-use serde_json::Value;
+use crate::value::Value;
 use teal::domain::Secret;
 use teal::ports::upstream::{HeaderValue, Response};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 use teal::domain::Secret;
 use teal::ports::upstream::{HeaderValue, Response};
 
@@ -84,7 +84,7 @@ impl ManyTokens {
             cx.report_config(&given, "the configuration gives no token; give at least one");
         }
         let status = node.require("quota_status_source", cx)?;
-        let empty = serde_json::Map::new();
+        let empty = crate::value::Map::new();
         let headers = status.get("request_headers");
         let headers = headers.as_ref().and_then(Node::object).unwrap_or(&empty);
         let mut quotas = Vec::new();

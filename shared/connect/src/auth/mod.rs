@@ -12,9 +12,9 @@ mod token_run;
 
 use std::sync::Arc;
 
+use crate::value::Value;
 use base64::Engine;
 use jiff::Timestamp;
-use serde_json::Value;
 
 pub use token_run::TokenRun;
 

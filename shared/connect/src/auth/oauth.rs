@@ -1,7 +1,7 @@
 //! OAuth: an access token that a refresh token, client credentials or an assertion give, for some time.
 
+use crate::value::{Map, Value};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
 use super::{identity, jwt::Jwt};
@@ -171,7 +171,7 @@ impl OAuth {
         if url.is_empty() {
             return Err(Failure::system("'token_refresh_endpoint' gives nothing; check it and the configuration"));
         }
-        let headers: Map<String, Value> = self.headers.render(&cx)?.into_iter().collect();
+        let headers: Map = self.headers.render(&cx)?.into_iter().collect();
         let payload = self.payload(session, &cx, now, headers.contains_key("Authorization"))?;
         let mut parts = Parts { headers, ..Parts::default() };
         match self.as_query {
@@ -182,13 +182,7 @@ impl OAuth {
         Ok(Ask { request, cache: false, raw: false, purpose: Purpose::Token })
     }
 
-    fn payload(
-        &self,
-        session: &Session,
-        cx: &Context,
-        now: Timestamp,
-        in_header: bool,
-    ) -> Result<Map<String, Value>, Failure> {
+    fn payload(&self, session: &Session, cx: &Context, now: Timestamp, in_header: bool) -> Result<Map, Failure> {
         let mut out = Map::new();
         out.insert(self.names.grant_type.render_text(cx)?, self.grant_type.render_text(cx)?.into());
         if let Some(assertion) = &self.assertion {

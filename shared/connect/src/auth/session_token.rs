@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::identity;
 use crate::datetime::IsoDuration;

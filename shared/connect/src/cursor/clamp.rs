@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::value::Value;
 use jiff::civil::{DateTime, Time, Weekday};
 use jiff::{Span, ToSpan};
-use serde_json::Value;
 
 use super::Point;
 use crate::datetime::IsoDuration;

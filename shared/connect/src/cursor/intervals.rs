@@ -1,7 +1,7 @@
 //! What was read of one listing: intervals of its cursor, merged where they touch.
 
+use crate::value::{Map, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{Cursor, Point};
 use crate::datetime::IsoDuration;
@@ -19,7 +19,7 @@ pub struct Intervals {
     pub start: Point,
     /// Members of an older state that nobody here knows.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub legacy: Map<String, Value>,
+    pub legacy: Map,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,7 @@ pub struct Interval {
 
 impl Intervals {
     /// From a state of any format. `lookback` seconds more are read again.
-    pub fn of_state(
-        cursor: &Cursor,
-        state: &Map<String, Value>,
-        origin: Point,
-        lookback: i64,
-    ) -> Result<Self, Failure> {
+    pub fn of_state(cursor: &Cursor, state: &Map, origin: Point, lookback: i64) -> Result<Self, Failure> {
         if matches!(state.get("state_type").and_then(Value::as_str), Some("date-range" | "integer")) {
             let mut read = Vec::new();
             for slice in state.get("slices").and_then(Value::as_array).into_iter().flatten() {
@@ -65,13 +60,13 @@ impl Intervals {
         }
         let read = vec![Interval { start: origin.clone(), end: start.clone(), newest: Some(start.clone()) }];
         let mut legacy = state.clone();
-        legacy.shift_remove("state_type");
-        legacy.shift_remove("slices");
+        legacy.remove("state_type");
+        legacy.remove("slices");
         Ok(Self { read, origin, start, legacy })
     }
 
     /// Adds a window that was read to its end.
-    pub fn close(&mut self, cursor: &Cursor, slice: &Map<String, Value>, newest: Option<Point>) -> Result<(), Failure> {
+    pub fn close(&mut self, cursor: &Cursor, slice: &Map, newest: Option<Point>) -> Result<(), Failure> {
         if cursor.is_count() {
             let Some(newest) = newest else { return Ok(()) };
             self.read.push(Interval { start: self.start.clone(), end: newest.clone(), newest: Some(newest) });
@@ -102,7 +97,7 @@ impl Intervals {
     }
 
     /// The state in the format that the CDK writes.
-    pub fn state(&self, cursor: &Cursor) -> Map<String, Value> {
+    pub fn state(&self, cursor: &Cursor) -> Map {
         let mut out = self.legacy.clone();
         if let Some(first) = self.read.first() {
             let reached = first.newest.as_ref().unwrap_or(&first.start);

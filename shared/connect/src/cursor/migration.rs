@@ -1,6 +1,6 @@
 //! States of streams that had one cursor a parent before states of partitions had a format of their own.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::node::{Compiler, Node};
 
@@ -49,9 +49,9 @@ impl LegacyToPerPartition {
         let states: Vec<Value> = (members.iter())
             .map(|(key, cursor)| {
                 let partition = Map::from_iter([(self.partition_field.clone(), Value::from(key.as_str()))]);
-                serde_json::json!({"partition": partition, "cursor": cursor})
+                crate::json!({"partition": partition, "cursor": cursor})
             })
             .collect();
-        serde_json::json!({ "states": states })
+        crate::json!({ "states": states })
     }
 }

@@ -14,8 +14,8 @@ mod windows;
 
 pub use windows::Window;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 pub use intervals::Intervals;
 pub use point::Point;
@@ -233,7 +233,7 @@ impl Cursor {
     }
 
     /// The cursor's part of a slice.
-    pub fn slice(&self, start: &Point, end: Option<&Point>) -> Map<String, Value> {
+    pub fn slice(&self, start: &Point, end: Option<&Point>) -> Map {
         let mut out = Map::new();
         out.insert(self.start_key.clone(), self.format(start));
         out.insert(self.end_key.clone(), end.map_or(Value::Null, |end| self.format(end)));
@@ -241,7 +241,7 @@ impl Cursor {
     }
 
     /// The window of a slice, as its texts say it.
-    pub fn window(&self, slice: &Map<String, Value>) -> Result<(Point, Point), Failure> {
+    pub fn window(&self, slice: &Map) -> Result<(Point, Point), Failure> {
         let at = |key: &str| {
             let value = slice.get(key).filter(|value| !value.is_null());
             value
@@ -252,18 +252,14 @@ impl Cursor {
     }
 
     /// A window with another start, for reading the rest of it.
-    pub fn restart(&self, slice: &Map<String, Value>, start: &Point) -> Map<String, Value> {
+    pub fn restart(&self, slice: &Map, start: &Point) -> Map {
         let mut out = slice.clone();
         out.insert(self.start_key.clone(), self.format(start));
         out
     }
 
     /// Two windows in place of one that the source finds too large; `None` when it can't be halved.
-    pub fn halve(
-        &self,
-        slice: &Map<String, Value>,
-        least: Option<&IsoDuration>,
-    ) -> Result<Option<[Map<String, Value>; 2]>, Failure> {
+    pub fn halve(&self, slice: &Map, least: Option<&IsoDuration>) -> Result<Option<[Map; 2]>, Failure> {
         let Some(granularity) = self.granularity().filter(|g| g.is_fixed() && g.microseconds > 0) else {
             return Ok(None);
         };

@@ -1,9 +1,9 @@
 //! What was read of a stream with partitions: an interval state for each, and one for all together.
 
+use crate::value::{Map, Value};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{Cursor, Intervals, Point};
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ pub struct Partitioned {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
-    partition: Map<String, Value>,
+    partition: Map,
     intervals: Intervals,
 }
 
@@ -49,17 +49,12 @@ struct Open {
 }
 
 /// A partition by its members, whatever their order.
-pub fn key(partition: &Map<String, Value>) -> String {
+pub fn key(partition: &Map) -> String {
     crate::python::dumps(&Value::Object(partition.clone()), true, true)
 }
 
 impl Partitioned {
-    pub fn of_state(
-        cursor: &Cursor,
-        state: &Map<String, Value>,
-        is_global: bool,
-        origin: &Point,
-    ) -> Result<Self, Failure> {
+    pub fn of_state(cursor: &Cursor, state: &Map, is_global: bool, origin: &Point) -> Result<Self, Failure> {
         let mut out = Self {
             is_global,
             global: None,
@@ -100,7 +95,7 @@ impl Partitioned {
         Ok(out)
     }
 
-    fn set_global(&mut self, cursor: &Cursor, state: &Map<String, Value>) -> Result<(), Failure> {
+    fn set_global(&mut self, cursor: &Cursor, state: &Map) -> Result<(), Failure> {
         if let Some(value) = state.get(&cursor.field) {
             let value = cursor.format(&cursor.parse(value)?);
             self.global = Some(value.clone());
@@ -113,7 +108,7 @@ impl Partitioned {
     pub fn begin(
         &mut self,
         cursor: &Cursor,
-        partition: &Map<String, Value>,
+        partition: &Map,
         parents: Option<Value>,
         origin: &Point,
     ) -> Result<Option<Intervals>, Failure> {
@@ -146,7 +141,7 @@ impl Partitioned {
         Ok(self.states.get(&key).map(|known| known.intervals.clone()))
     }
 
-    pub fn slice_begun(&mut self, partition: &Map<String, Value>, is_last: bool) {
+    pub fn slice_begun(&mut self, partition: &Map, is_last: bool) {
         if let Some(open) = self.open.get_mut(&key(partition)) {
             open.slices += 1;
             open.is_complete = is_last;
@@ -154,11 +149,11 @@ impl Partitioned {
     }
 
     /// A partition without any slice.
-    pub fn no_slices(&mut self, partition: &Map<String, Value>) {
+    pub fn no_slices(&mut self, partition: &Map) {
         self.open.shift_remove(&key(partition));
     }
 
-    pub fn intervals(&self, partition: &Map<String, Value>) -> Option<&Intervals> {
+    pub fn intervals(&self, partition: &Map) -> Option<&Intervals> {
         self.states.get(&key(partition)).map(|known| &known.intervals)
     }
 
@@ -183,8 +178,8 @@ impl Partitioned {
     pub fn close(
         &mut self,
         cursor: &Cursor,
-        partition: &Map<String, Value>,
-        slice: &Map<String, Value>,
+        partition: &Map,
+        slice: &Map,
         newest: Option<Point>,
     ) -> Result<(), Failure> {
         let key = key(partition);
@@ -234,7 +229,7 @@ impl Partitioned {
         if !self.is_global {
             let states = self.states.values().filter_map(|known| {
                 let state = known.intervals.state(cursor);
-                (!state.is_empty()).then(|| serde_json::json!({"partition": known.partition, "cursor": state}))
+                (!state.is_empty()).then(|| crate::json!({"partition": &known.partition, "cursor": state}))
             });
             out.insert("states".to_owned(), states.collect());
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::value::{Map, Value, json};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 
 use super::partitioned::Partitioned;
 use super::{Cursor, Intervals, Point};

@@ -1,7 +1,7 @@
 //! CSV: rows to objects by the first row's names.
 
+use crate::value::{Map, Value};
 use bytes::Bytes;
-use serde_json::{Map, Value};
 
 use super::{CsvOptions, DecodeError, Decoded, charset};
 use crate::interpolate::python_literal;
@@ -33,7 +33,7 @@ pub(super) fn rows(body: &Bytes, options: &CsvOptions) -> Result<Decoded, Decode
     })))
 }
 
-type Rows = Box<dyn Iterator<Item = Result<Map<String, Value>, DecodeError>> + Send>;
+type Rows = Box<dyn Iterator<Item = Result<Map, DecodeError>> + Send>;
 
 pub(crate) fn table(text: Bytes, delimiter: u8) -> Result<Rows, DecodeError> {
     // Python reads every kind of line end as one, inside quotes too.

@@ -1,7 +1,7 @@
 //! JSON: a whole body, a value a line, or the items of one array inside.
 
+use crate::value::{Map, Value};
 use bytes::Bytes;
-use serde_json::{Map, Value};
 
 use super::{DecodeError, Decoded, one};
 

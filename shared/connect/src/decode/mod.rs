@@ -13,9 +13,9 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+use crate::value::{Map, Value, json};
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::{Map, Value, json};
 
 pub(crate) use self::csv::table;
 pub(crate) use charset::by_header;

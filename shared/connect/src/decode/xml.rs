@@ -1,9 +1,9 @@
 //! XML: an element is its text, or an object of its attributes (`@name`), children and text (`#text`); a child
 //! that occurs again becomes a list; an empty element is null.
 
+use crate::value::{Map, Value};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use serde_json::{Map, Value};
 
 use super::DecodeError;
 
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 100;
 #[derive(Default)]
 struct Open {
     name: String,
-    members: Map<String, Value>,
+    members: Map,
     text: String,
 }
 

@@ -2,7 +2,7 @@
 
 mod pattern;
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use pattern::fits;
 

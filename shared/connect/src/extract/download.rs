@@ -1,7 +1,7 @@
 //! A downloaded file: CSV, perhaps compressed, whose empty cells and, unless they are kept, words for "not
 //! available" are null.
 
-use serde_json::Value;
+use crate::value::Value;
 
 use super::{Answer, ExtractError, Extracted};
 use crate::decode;

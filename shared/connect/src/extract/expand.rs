@@ -3,7 +3,7 @@
 //! Doesn't own fetching a list that came truncated: `is_truncated` says that it did, and `with_parent` makes of
 //! each fetched item what `expand` makes of the embedded ones.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use super::{ExtractError, is_empty, parameters, render, templates};
 use crate::dpath::{self, Step};
@@ -76,7 +76,7 @@ impl RecordExpander {
     }
 
     /// The record without the lists that are taken apart.
-    fn base(&self, record: &Value, path: &[Step]) -> Option<Map<String, Value>> {
+    fn base(&self, record: &Value, path: &[Step]) -> Option<Map> {
         let mut base = self.merge_parent.then(|| record.clone())?;
         dpath::remove_lists(&mut base, path);
         match base {
@@ -89,7 +89,7 @@ impl RecordExpander {
         &self,
         item: Value,
         record: &Value,
-        base: Option<&Map<String, Value>>,
+        base: Option<&Map>,
         context: &Context,
     ) -> Result<Value, ExtractError> {
         let carries = self.keep_original || self.merge_parent || !self.parent_fields.is_empty();
@@ -106,8 +106,8 @@ impl RecordExpander {
             dpath::set(&mut child, &render(to, context)?, value)
                 .map_err(|why| ExtractError::Record(format!("record_path: {why}")))?;
         }
-        if self.keep_original {
-            child["original_record"] = record.clone();
+        if let (true, Value::Object(child)) = (self.keep_original, &mut child) {
+            child.insert("original_record".to_owned(), record.clone());
         }
         Ok(child)
     }

@@ -11,9 +11,9 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::value::Value;
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::Value;
 
 use crate::decode::{DecodeError, Decoder};
 use crate::dpath::{self, Step};
@@ -73,7 +73,7 @@ pub(crate) fn render(path: &[Template], context: &Context) -> Result<Vec<Step>, 
 }
 
 pub(crate) fn parameters(component: &Value) -> Arc<Value> {
-    Arc::new(component.get("$parameters").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())))
+    Arc::new(component.get("$parameters").cloned().unwrap_or_else(|| Value::Object(crate::value::Map::new())))
 }
 
 pub(crate) fn is_empty(value: &Value) -> bool {

@@ -1,6 +1,6 @@
 //! Downloads, counts and truncation; paths are compared with the reference elsewhere.
 
-use serde_json::json;
+use crate::value::json;
 
 use super::*;
 

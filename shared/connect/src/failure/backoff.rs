@@ -1,7 +1,7 @@
 //! Backoff strategies: how long to wait before a request is sent again.
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 use teal::ports::upstream::Response;
 
 use super::Failure;

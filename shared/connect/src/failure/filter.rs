@@ -1,6 +1,6 @@
 //! Response filters: which answers mean something special.
 
-use serde_json::Value;
+use crate::value::Value;
 use teal::ports::upstream::Response;
 
 use super::{Failure, FailureKind};
@@ -206,7 +206,7 @@ fn said(value: &Value) -> Option<String> {
         Value::Array(items) => Some(items.iter().filter_map(said).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
             let said_at =
-                SAID.iter().filter_map(|name| members.get(*name)).find(|value| crate::python::is_truthy(value));
+                SAID.iter().filter_map(|name| members.get(name)).find(|value| crate::python::is_truthy(value));
             said_at.and_then(said)
         }
         _ => None,

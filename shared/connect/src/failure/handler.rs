@@ -1,6 +1,6 @@
 //! Error handlers: one that asks its filters, and one that asks other handlers.
 
-use serde_json::Value;
+use crate::value::Value;
 
 use super::backoff::Backoff;
 use super::filter::{Action, Filter, Judged, Resolution, default_resolution};

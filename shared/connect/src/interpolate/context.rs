@@ -2,8 +2,8 @@
 //!
 //! Owns no copy of what it shows. `stream_interval` and `stream_partition` are `stream_slice` under other names.
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 /// The variables of one rendering. Making one is cheap, and so is a clone with one variable more.
 #[derive(Clone)]
@@ -28,16 +28,12 @@ pub struct StreamSlice {
     partition: Value,
     cursor_slice: Value,
     extra_fields: Value,
-    merged: Map<String, Value>,
+    merged: Map,
 }
 
 impl StreamSlice {
     #[must_use]
-    pub fn new(
-        partition: Map<String, Value>,
-        cursor_slice: Map<String, Value>,
-        extra_fields: Map<String, Value>,
-    ) -> Self {
+    pub fn new(partition: Map, cursor_slice: Map, extra_fields: Map) -> Self {
         let mut merged = partition.clone();
         merged.extend(cursor_slice.clone());
         Self {
@@ -65,7 +61,7 @@ impl StreamSlice {
 
     /// The members of partition and cursor slice.
     #[must_use]
-    pub fn members(&self) -> &Map<String, Value> {
+    pub fn members(&self) -> &Map {
         &self.merged
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use serde_json::Value;
+use crate::value::Value;
 
 use super::call::{Args, Fault, Outcome};
 use super::context::Context;

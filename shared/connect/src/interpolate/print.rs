@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use crate::value::Value;
 
 use super::call::Fault;
 use super::number::write_float;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::value::Value;
 
 use super::call::Fault;
 use super::context::Context;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use super::context::Context;
 use super::error::TemplateError;
@@ -90,7 +90,7 @@ fn key_text(key: &Template, value: Value) -> Result<String, TemplateError> {
 pub struct TemplatedMap(Vec<(Template, Node)>);
 
 impl TemplatedMap {
-    pub fn compile(members: &Map<String, Value>, parameters: &Arc<Value>) -> Result<Self, TemplateError> {
+    pub fn compile(members: &Map, parameters: &Arc<Value>) -> Result<Self, TemplateError> {
         let members = members.iter().map(|(name, value)| {
             let value = match value {
                 Value::String(_) => Node::compile(value, parameters)?,

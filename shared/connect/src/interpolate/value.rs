@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use crate::value::{Map, Value};
 use jiff::civil::Date;
-use serde_json::{Map, Value};
 
 use super::call::Fault;
 use super::context::{StreamSlice, Variable};
@@ -22,8 +22,8 @@ pub(super) enum Py<'a> {
     Float(f64),
     Text(Cow<'a, str>),
     Array(&'a [Value]),
-    Object(&'a Map<String, Value>),
-    Headers(&'a Map<String, Value>),
+    Object(&'a Map),
+    Headers(&'a Map),
     Slice(&'a StreamSlice),
     List(Rc<RefCell<Vec<Py<'a>>>>),
     Tuple(Rc<Vec<Py<'a>>>),
@@ -214,8 +214,8 @@ impl<'a> Py<'a> {
             return Err(Fault::Type(format!("unhashable type: '{}'", key.kind())));
         }
         Ok(match (self, key) {
-            (Self::Object(members), Py::Text(key)) => members.get(&**key).map(Py::of),
-            (Self::Slice(slice), Py::Text(key)) => slice.members().get(&**key).map(Py::of),
+            (Self::Object(members), Py::Text(key)) => members.get(key).map(Py::of),
+            (Self::Slice(slice), Py::Text(key)) => slice.members().get(key).map(Py::of),
             (Self::Headers(members), Py::Text(key)) => {
                 members.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| Py::of(value))
             }

@@ -8,7 +8,7 @@ mod refs;
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::manifest_yaml::{self, Places};
 use crate::problem::Problem;

@@ -1,6 +1,6 @@
 //! `$parameters` handed down, and types that need not be written.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::python::is_truthy;
 
@@ -58,7 +58,7 @@ const CUSTOM_TYPES: [(&str, &str); 9] = [
     ("SimpleRetriever.partition_router", "CustomPartitionRouter"),
 ];
 
-pub fn propagate(place: &str, value: Value, inherited: &Map<String, Value>, inner_win: bool) -> Value {
+pub fn propagate(place: &str, value: Value, inherited: &Map, inner_win: bool) -> Value {
     let Value::Object(mut own) = value else { return value };
     if !own.contains_key("type") {
         let types: &[(&str, &str)] = if own.contains_key("class_name") { &CUSTOM_TYPES } else { &DEFAULT_TYPES };
@@ -66,7 +66,7 @@ pub fn propagate(place: &str, value: Value, inherited: &Map<String, Value>, inne
             own.insert("type".to_owned(), (*found).into());
         }
     }
-    let given = match own.shift_remove("$parameters") {
+    let given = match own.remove("$parameters") {
         Some(Value::Object(given)) => given,
         _ => Map::new(),
     };
@@ -98,7 +98,7 @@ fn has_type(value: &Value) -> bool {
     value.get("type").is_some_and(is_truthy)
 }
 
-fn component(kind: &str, mut own: Map<String, Value>, mut parameters: Map<String, Value>, inner_win: bool) -> Value {
+fn component(kind: &str, mut own: Map, mut parameters: Map, inner_win: bool) -> Value {
     for (name, value) in &parameters {
         match own.get_mut(name) {
             Some(there) if is_truthy(there) => {}
@@ -112,7 +112,7 @@ fn component(kind: &str, mut own: Map<String, Value>, mut parameters: Map<String
         if !value.is_object() && !value.is_array() {
             continue;
         }
-        let excluded = parameters.shift_remove(name);
+        let excluded = parameters.remove(name);
         let place = format!("{kind}.{name}");
         match value {
             Value::Array(items) => {

@@ -1,6 +1,6 @@
 //! `$ref` and texts that begin with `#/`.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use super::DEEPEST;
 use crate::problem::Problem;
@@ -35,7 +35,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn object(&mut self, members: &'a Map<String, Value>, depth: usize) -> Result<Value, Problem> {
+    fn object(&mut self, members: &'a Map, depth: usize) -> Result<Value, Problem> {
         let mut own = Map::new();
         for (name, value) in members.iter().filter(|(name, _)| *name != "$ref") {
             let value = if name == OPAQUE { value.clone() } else { self.value(value, depth + 1)? };

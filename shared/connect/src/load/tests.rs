@@ -1,6 +1,6 @@
 //! References, parameters, defaults and older versions of a manifest, and what is refused with its place.
 
-use serde_json::json;
+use crate::value::json;
 
 use super::load;
 

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use crate::value::Value;
 
 #[derive(Clone, Debug)]
 pub struct Document {

@@ -1,7 +1,7 @@
 //! What a plain scalar is in YAML 1.1.
 
+use crate::value::{Number, Value};
 use jiff::civil::{Date, DateTime, Time};
-use serde_json::{Number, Value};
 
 use crate::datetime::Moment;
 

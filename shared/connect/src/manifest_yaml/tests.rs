@@ -36,5 +36,5 @@ fn an_error_says_where_and_what_to_do() {
     assert!(error.starts_with("line ") && error.contains("check indentation"), "{error}");
     assert_eq!(load("a: 2024-02-30").unwrap_err().at, Place { line: 1, column: 4 });
     assert_eq!(load("").unwrap().value, Value::Null);
-    assert_eq!(load("\u{feff}a: 1").unwrap().value, serde_json::json!({ "a": 1 }));
+    assert_eq!(load("\u{feff}a: 1").unwrap().value, crate::json!({ "a": 1 }));
 }

@@ -6,7 +6,7 @@ mod tests;
 
 pub use rounds::Rounds;
 
-use serde_json::Value;
+use crate::value::Value;
 
 use crate::failure::Failure;
 use crate::http::Parts;

@@ -2,8 +2,8 @@
 //!
 //! Always holds: what is remembered is small, however long the listing.
 
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;

@@ -1,6 +1,6 @@
 //! Where the next page is, and when there is none, for each strategy.
 
-use serde_json::json;
+use crate::value::json;
 
 use super::Rounds;
 

@@ -4,8 +4,8 @@ mod run;
 
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 pub use run::{RouterPosition, RouterRun};
 
@@ -18,9 +18,9 @@ use crate::source::stream::{self, Stream};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
-    pub values: Map<String, Value>,
+    pub values: Map,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
+    pub extra: Map,
     /// The first answer of the partition's listing, which its parent had with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,

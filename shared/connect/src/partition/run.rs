@@ -5,9 +5,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{Parent, Partition, Router};
 use crate::failure::Failure;
@@ -54,7 +54,7 @@ pub struct Substream {
     run: Option<Box<Run>>,
     pending: VecDeque<Partition>,
     /// States of parents that were read to their end.
-    states: Map<String, Value>,
+    states: Map,
 }
 
 /// What can be written down of a run.
@@ -72,7 +72,7 @@ pub enum RouterPosition {
         reader: Option<Box<ReaderPosition>>,
         slice: Option<Box<SlicePosition>>,
         pending: Vec<Partition>,
-        states: Map<String, Value>,
+        states: Map,
     },
     Grouping {
         inner: Box<RouterPosition>,
@@ -184,7 +184,7 @@ impl RouterRun {
                 };
                 let mut extra = partition.extra;
                 let mut values = partition.values;
-                let Some(value) = values.shift_remove(field) else {
+                let Some(value) = values.remove(field) else {
                     return Err(Failure::system(format!("a router of a UnionPartitionRouter gave no '{field}'")));
                 };
                 if !seen.insert(value.to_string()) {
@@ -386,7 +386,7 @@ impl Substream {
         }
     }
 
-    fn state(&self, parents: &[Arc<Parent>]) -> Map<String, Value> {
+    fn state(&self, parents: &[Arc<Parent>]) -> Map {
         let mut out = Map::new();
         for (index, parent) in parents.iter().enumerate().filter(|(_, parent)| parent.is_dependency) {
             let name = parent.stream.name.clone();
@@ -404,7 +404,7 @@ impl Substream {
     }
 }
 
-fn partition_of(parent: &Parent, record: &Map<String, Value>, about: &Map<String, Value>) -> Option<Partition> {
+fn partition_of(parent: &Parent, record: &Map, about: &Map) -> Option<Partition> {
     let find = |path: &[String]| {
         let (first, rest) = path.split_first()?;
         crate::lookup::get(record.get(first)?, rest)
@@ -427,7 +427,7 @@ fn partition_of(parent: &Parent, record: &Map<String, Value>, about: &Map<String
 
 /// Lists of what the partitions of a group have.
 fn group(batch: &[Partition]) -> Partition {
-    let gather = |part: fn(&Partition) -> &Map<String, Value>, names: Vec<String>| -> Map<String, Value> {
+    let gather = |part: fn(&Partition) -> &Map, names: Vec<String>| -> Map {
         names
             .into_iter()
             .map(|name| {

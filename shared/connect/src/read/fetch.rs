@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 use teal::ports::Fault;
 use teal::ports::upstream::Response;
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::value::{Map, Value};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
 use super::fetch::{Answered, Fetch, Fetched};
@@ -84,7 +84,7 @@ impl Async {
             let extractor = node.get(field)?;
             Selector::plain(&extractor, decoder.clone(), cx)
         };
-        let whole = serde_json::json!({"type": "DpathExtractor", "field_path": []});
+        let whole = crate::json!({"type": "DpathExtractor", "field_path": []});
         let results = match node.get("download_extractor") {
             Some(extractor) => Selector::plain(&extractor, download_decoder, cx),
             None => Selector::plain(&Node::new(&whole, &node.at), download_decoder, cx),
@@ -147,7 +147,7 @@ impl Async {
 
 /// Where a job is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Job {
+pub struct Job {
     phase: Phase,
     attempts: u32,
     #[serde(default)]
@@ -197,7 +197,7 @@ impl JobRun {
             target: 0,
             token: None,
         };
-        let job = pos.job.clone().and_then(|job| serde_json::from_value(job).ok()).unwrap_or(fresh);
+        let job = pos.job.clone().map_or(fresh, |job| *job);
         Self { stream, pos, job, fetch: None, wait: None, has_slot: false, sample: None }
     }
 
@@ -263,10 +263,10 @@ impl JobRun {
                 return Err(Failure::config("requests of a job can't ask for another pagination, page size or window"));
             };
             if let Some(page) = self.accept(*response, session, now)? {
-                self.pos.job = serde_json::to_value(&self.job).ok();
+                self.pos.job = Some(Box::new(self.job.clone()));
                 return Ok(Progress::Done(Some(page)));
             }
-            self.pos.job = serde_json::to_value(&self.job).ok();
+            self.pos.job = Some(Box::new(self.job.clone()));
         }
     }
 

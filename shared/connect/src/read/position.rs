@@ -2,9 +2,9 @@
 //!
 //! Always holds: no record, no token and no configuration is in a position.
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::cursor::partitioned::Partitioned;
 use crate::cursor::{Intervals, Point};
@@ -46,12 +46,12 @@ pub enum CursorProgress {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SlicePosition {
     pub partition: Partition,
-    pub cursor: Map<String, Value>,
+    pub cursor: Map,
     /// Windows that are left of one that was split, the next one last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub windows: Vec<(Map<String, Value>, u32)>,
+    pub windows: Vec<(Map, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub narrowed: Option<Map<String, Value>>,
+    pub narrowed: Option<Map>,
     #[serde(default)]
     pub depth: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub struct SlicePosition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest: Option<Point>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<Value>,
+    pub job: Option<Box<super::jobs::Job>>,
 }
 
 /// Page sizes that were asked for in place of the manifest's.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
 use super::fetch::Answered;
@@ -283,7 +283,7 @@ impl Run {
         self.pos().clone()
     }
 
-    pub fn partition(&self) -> &Map<String, Value> {
+    pub fn partition(&self) -> &Map {
         &self.pos().partition.values
     }
 }

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::value::{Map, Value};
 use bytes::Bytes;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 
@@ -19,7 +19,7 @@ pub enum Record {
     Raw(Bytes),
     /// One JSON object that was written here: one line, no member null.
     Written(Bytes),
-    Tree(Map<String, Value>),
+    Tree(Map),
 }
 
 impl Record {
@@ -30,7 +30,7 @@ impl Record {
         }
     }
 
-    pub fn into_map(self) -> Result<Map<String, Value>, Failure> {
+    pub fn into_map(self) -> Result<Map, Failure> {
         match self {
             Self::Tree(members) => Ok(members),
             Self::Raw(bytes) | Self::Written(bytes) => serde_json::from_slice(&bytes)
@@ -70,7 +70,7 @@ impl Record {
                     out.extend(bytes.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
                 }
             }
-            Self::Raw(bytes) => match serde_json::from_slice::<Map<String, Value>>(bytes) {
+            Self::Raw(bytes) => match serde_json::from_slice::<Map>(bytes) {
                 Ok(members) => write_members(&members, out),
                 Err(_) => out.extend_from_slice(bytes),
             },
@@ -108,7 +108,7 @@ impl Written {
     }
 }
 
-fn write_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
+fn write_members(members: &Map, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut is_first = true;
     for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
 use super::record::{Found, Record, Written, records_at};
@@ -413,6 +413,6 @@ pub fn reduce(
 }
 
 /// A member of an answer by its name in a map.
-pub fn member(name: &str, value: Value) -> Map<String, Value> {
+pub fn member(name: &str, value: Value) -> Map {
     Map::from_iter([(name.to_owned(), value)])
 }

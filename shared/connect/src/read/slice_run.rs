@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::value::{Map, Value};
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use teal::ports::upstream::Response;
 
 use super::fetch::{Answered, Fetch, Fetched};
@@ -55,7 +55,7 @@ struct Chunks {
 #[derive(Debug, Default)]
 struct Partial {
     records: Vec<Record>,
-    merged: IndexMap<String, Map<String, Value>>,
+    merged: IndexMap<String, Map>,
     extracted: i64,
 }
 
@@ -91,7 +91,7 @@ impl SliceRun {
         self.slice = Arc::new(StreamSlice::new(pos.partition.values.clone(), window.clone(), extra));
     }
 
-    fn window(&self) -> &Map<String, Value> {
+    fn window(&self) -> &Map {
         let pos = &self.pos;
         pos.narrowed.as_ref().or(pos.windows.last().map(|(window, _)| window)).unwrap_or(&pos.cursor)
     }

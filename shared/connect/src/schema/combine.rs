@@ -1,6 +1,6 @@
 //! Schemas put together.
 
-use serde_json::{Map, Value, json};
+use crate::value::{Map, Value, json};
 
 /// The properties of all schemas in one; of equal names the first counts.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Schemas in files beside the manifest, with the references between them.
 
-use serde_json::Value;
+use crate::value::Value;
 
 use crate::node::Files;
 
@@ -41,7 +41,7 @@ fn resolve(value: &Value, root: &Value, folder: &str, files: &dyn Files, depth: 
                     root.pointer(pointer).ok_or_else(|| format!("'{reference}' in a schema refers to nothing"))?;
                 let mut found = resolve(found, root, folder, files, depth + 1)?;
                 if let Some(members) = found.as_object_mut() {
-                    members.shift_remove("definitions");
+                    members.remove("definitions");
                 }
                 Ok(found)
             }

@@ -6,8 +6,8 @@ mod files;
 
 use std::borrow::Cow;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 pub use dynamic::Dynamic;
 

@@ -1,6 +1,6 @@
 //! The configured catalog: which streams are wanted, and how.
 
-use serde_json::Value;
+use crate::value::Value;
 
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {

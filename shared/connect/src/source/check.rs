@@ -1,6 +1,6 @@
 //! What a manifest's `check` wants tried.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::failure::Failure;
 use crate::node::Node;
@@ -16,7 +16,7 @@ pub struct Check {
     pub first: Option<usize>,
     /// Whether streams are asked at all.
     pub asks: bool,
-    pub overrides: Map<String, Value>,
+    pub overrides: Map,
 }
 
 impl Check {

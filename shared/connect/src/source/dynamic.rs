@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 use super::stream::Stream;
 use crate::failure::Failure;
@@ -167,7 +167,7 @@ impl Resolving {
 
 /// What the configuration says of each stream; with several lists, of each combination.
 fn configured(resolver: &Node, cx: &mut Compiler) -> Option<Vec<Value>> {
-    let mut combined: Vec<Map<String, Value>> = vec![Map::new()];
+    let mut combined: Vec<Map> = vec![Map::new()];
     for (index, node) in resolver.list("stream_config").iter().enumerate() {
         let parameters = node.parameters();
         let path: Option<Vec<String>> =

@@ -16,8 +16,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 use crate::budget::{self, Budget};
 use crate::failure::Failure;
@@ -94,7 +94,7 @@ impl Source {
     }
 
     /// Other values in the configuration, from now on.
-    pub fn override_config(&mut self, overrides: &Map<String, Value>) {
+    pub fn override_config(&mut self, overrides: &Map) {
         let mut config = self.config.as_ref().clone();
         if let Some(members) = config.as_object_mut() {
             members.extend(overrides.clone());

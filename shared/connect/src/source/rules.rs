@@ -1,7 +1,7 @@
 //! What a specification does to a configuration: migrations, transformations, validations.
 
+use crate::value::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::interpolate::{Context, Template};
@@ -133,11 +133,11 @@ pub fn matches(schema: &Value, value: &Value) -> Result<(), String> {
             .and_then(Value::as_str)
             .is_some_and(|known| known.starts_with("http://json-schema.org/draft-0"))
     {
-        members.shift_remove("$schema");
+        members.remove("$schema");
     }
-    let validator = jsonschema::options().should_validate_formats(false).build(&schema);
+    let validator = jsonschema::options().should_validate_formats(false).build(&schema.into());
     let validator = validator.map_err(|error| format!("the schema can't be used: {}", error.masked()))?;
-    validator.validate(value).map_err(|error| {
+    validator.validate(&value.clone().into()).map_err(|error| {
         let at = error.instance_path.to_string();
         let error = error.masked();
         if at.is_empty() { error.to_string() } else { format!("{error} at '{at}'") }

@@ -1,6 +1,6 @@
 //! Keeping secrets of a configuration out of everything that is said.
 
-use serde_json::Value;
+use crate::value::Value;
 use teal::ports::upstream::{HeaderValue, Request};
 
 /// Shorter ones are too likely to be part of something else.

@@ -1,6 +1,6 @@
 //! What a source must be told: its specification, from the manifest or from a file beside it.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::failure::Failure;
 use crate::node::{Files, Node};
@@ -79,7 +79,7 @@ impl Spec {
         match read {
             Ok(Value::Object(members)) if members.contains_key("connectionSpecification") => {
                 let mut members = members;
-                members.retain(|name, value| KNOWN.contains(&name.as_str()) && !value.is_null());
+                members.retain(|name, value| KNOWN.contains(&name) && !value.is_null());
                 Some(Self::of(members))
             }
             Ok(_) => {
@@ -93,7 +93,7 @@ impl Spec {
         }
     }
 
-    fn of(mut message: Map<String, Value>) -> Self {
+    fn of(mut message: Map) -> Self {
         for name in ["supportsNormalization", "supportsDBT"] {
             message.entry(name).or_insert(Value::Bool(false));
         }
@@ -108,7 +108,7 @@ impl Spec {
     pub fn validate(&self, config: &Value) -> Result<(), Failure> {
         let mut config = config.clone();
         if let Some(members) = config.as_object_mut() {
-            members.retain(|name, _| !PLATFORM.contains(&name.as_str()));
+            members.retain(|name, _| !PLATFORM.contains(&name));
         }
         rules::matches(self.connection(), &config)
             .map_err(|error| Failure::config(format!("the configuration is not as the specification says: {error}")))

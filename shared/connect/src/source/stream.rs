@@ -1,6 +1,6 @@
 //! One stream, compiled.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use crate::cursor::migration::LegacyToPerPartition;
 use crate::cursor::{Cursor, point};
@@ -241,7 +241,7 @@ fn mark(stream: &mut Value) {
 pub fn describe(stream: &Stream, schema: &Value) -> Value {
     let mut out = Map::new();
     let members = schema.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let schema: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let schema: Map = members.map(|(name, value)| (name.clone(), value.clone())).collect();
     out.insert("name".to_owned(), stream.name.as_str().into());
     out.insert("json_schema".to_owned(), schema.into());
     let mut modes = vec![Value::from("full_refresh")];

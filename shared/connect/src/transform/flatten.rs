@@ -1,6 +1,6 @@
 //! What is nested brought to the top.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use super::TransformError;
 use super::keys::affixed;

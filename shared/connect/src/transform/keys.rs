@@ -1,6 +1,6 @@
 //! Names of fields changed.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 use super::TransformError;
 use crate::extract::parameters;
@@ -71,7 +71,7 @@ impl Replace {
 }
 
 /// The members under other names.
-pub(super) fn affixed(members: Map<String, Value>, prefix: &str, suffix: &str) -> Map<String, Value> {
+pub(super) fn affixed(members: Map, prefix: &str, suffix: &str) -> Map {
     if prefix.is_empty() && suffix.is_empty() {
         return members;
     }

@@ -10,7 +10,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use serde_json::Value;
+use crate::value::Value;
 
 use crate::interpolate::{Context, TemplateError};
 

@@ -1,6 +1,6 @@
 //! Changes to configs; those to records are compared with the reference elsewhere.
 
-use serde_json::json;
+use crate::value::json;
 
 use super::*;
 

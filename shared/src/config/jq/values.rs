@@ -47,8 +47,6 @@ pub(super) fn to_json(value: &Val, depth: usize) -> Result<Json, JqError> {
                 };
                 object.insert(name, to_json(value, depth + 1)?);
             }
-            // By name, so that a value has one form whatever it was made of.
-            object.sort_keys();
             Json::Object(object)
         }
     })

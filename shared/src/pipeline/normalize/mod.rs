@@ -75,12 +75,6 @@ pub struct Rejected {
 /// Makes the rows that `record` has for `entity`.
 #[must_use]
 pub fn normalize(entity: &Entity, record: &Record<'_>) -> Normalized {
-    if !hash::is_sorted(record.json) {
-        // What rows take over of a record has its members by name, so that equal rows are equal bytes.
-        let mut sorted = record.json.clone();
-        sorted.sort_all_objects();
-        return normalize(entity, &Record { json: &sorted, ..*record });
-    }
     let scope = Scope::record(record.json);
     let mut out = Normalized::default();
     let owner = match owner_key(entity, record.json) {

@@ -258,9 +258,7 @@ fn read_rows(raw: &Raw, stream: &StreamName) -> Vec<Item> {
     items.map(|what| Item { stream: stream.clone(), what }).collect()
 }
 
-/// Members go by name from here on, so that equal records are equal bytes.
-fn record(mut json: Json) -> What {
-    json.sort_all_objects();
+fn record(json: Json) -> What {
     let hash = normalize::record_hash(&json);
     What::Record { json, hash }
 }
