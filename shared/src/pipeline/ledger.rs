@@ -374,15 +374,6 @@ pub async fn generation(ledger: &dyn LedgerReader, id: &GenerationId) -> Result<
     Ok(read(ledger, &generation_key(id)).await?.map(|stored| stored.value))
 }
 
-/// The generations of these ids that are known, in the order of the ids.
-pub async fn generations(ledger: &dyn LedgerReader, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {
-    let mut out = Vec::new();
-    for id in ids {
-        out.extend(generation(ledger, &id).await?);
-    }
-    Ok(out)
-}
-
 pub async fn run(ledger: &dyn LedgerReader, id: &RunId) -> Result<Option<Stored<Run>>, LedgerError> {
     read(ledger, &run_key(id)).await
 }

@@ -4,14 +4,14 @@
 //! configuration that it was built under, so several may be in use at the same time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
 use crate::config::{Bundle, Source, System};
-use crate::domain::{ConfigHash, Secret, SourceName};
+use crate::domain::{ConfigHash, Generation, GenerationId, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
-use crate::ports::{BlobReader, Connector, Connectors, LedgerReader, Secrets};
+use crate::ports::{BlobReader, Connector, Connectors, LedgerError, LedgerReader, Secrets};
 
 /// A system together with its connectors.
 pub struct Loaded {
@@ -54,7 +54,12 @@ pub struct Systems {
     secrets: Arc<dyn Secrets>,
     connectors: Arc<dyn Connectors>,
     compiled: Arc<Compiled>,
+    /// Those that were read. What a generation was made from never changes.
+    generations: Mutex<BTreeMap<GenerationId, Generation>>,
 }
+
+/// Generations kept in memory; more than any system has in use.
+const MOST_GENERATIONS: usize = 2000;
 
 impl Systems {
     pub fn new(
@@ -63,7 +68,7 @@ impl Systems {
         secrets: Arc<dyn Secrets>,
         connectors: Arc<dyn Connectors>,
     ) -> Self {
-        Self { ledger, blobs, secrets, connectors, compiled: Arc::default() }
+        Self { ledger, blobs, secrets, connectors, compiled: Arc::default(), generations: Mutex::default() }
     }
 
     /// The same, over what others have compiled with the same secrets.
@@ -126,6 +131,29 @@ impl Systems {
             secrets.insert(member.clone(), secret.unwrap_or_else(|| Secret::new("")));
         }
         Ok(ConnectorConfig { plain: source.config.clone(), secrets })
+    }
+
+    /// The generations of these ids that are known, in the order of the ids. Only ids that a pointer or a manifest
+    /// names may be asked for: before, what a generation is made from is not settled.
+    pub async fn generations(&self, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {
+        let mut out = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(known) = self.read_generations().get(&id).cloned() {
+                out.push(known);
+            } else if let Some(found) = ledger::generation(self.ledger.as_ref(), &id).await? {
+                let mut known = self.read_generations();
+                if known.len() >= MOST_GENERATIONS {
+                    known.clear();
+                }
+                known.insert(id, found.clone());
+                out.push(found);
+            }
+        }
+        Ok(out)
+    }
+
+    fn read_generations(&self) -> MutexGuard<'_, BTreeMap<GenerationId, Generation>> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every secret that the source's connector needs is there.

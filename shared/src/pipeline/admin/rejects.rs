@@ -62,7 +62,7 @@ impl Admin {
         let mut matter = BTreeSet::new();
         for manifest in ledger::manifests(self.ledger.as_ref()).await? {
             if matches!(manifest.state, VersionState::Building | VersionState::Ready | VersionState::Active) {
-                let generations = ledger::generations(self.ledger.as_ref(), manifest.generation_ids()).await?;
+                let generations = self.systems.generations(manifest.generation_ids()).await?;
                 matter.extend(generations.into_iter().map(|generation| (generation.source, generation.config)));
             }
         }

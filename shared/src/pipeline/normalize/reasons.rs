@@ -67,7 +67,7 @@ impl Code {
             Self::RawUnreadable => "TEAL-R012",
             Self::DeliveryUntimed => "TEAL-R013",
             Self::DeliveryEmpty => "TEAL-R014",
-            Self::RowTooLarge => "TEAL-R015",
+            Self::RowTooLarge => "TEAL-R016",
         }
     }
 

@@ -12,7 +12,6 @@ use crate::config::{Guard, RelationsGuard};
 use crate::domain::{Counts, EntityName, Generation, GenerationId, Key, newest_listed};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger;
 use crate::pipeline::poll::Budget;
 
 /// Rows looked at in one slice.
@@ -55,7 +54,7 @@ impl Switch {
         if manifest.activated.is_some() || !own.iter().any(|g| rebuilt(&g)) || mutants::on(Mutant::AnotherListing) {
             return Ok(None);
         }
-        let shown = ledger::generations(self.ledger.as_ref(), shown.value.generation_ids()).await?;
+        let shown = self.systems.generations(shown.value.generation_ids()).await?;
         let differs =
             |g: &&Generation| newest_listed(&shown, &g.source).and_then(|s| s.listing.as_ref()) != g.listing.as_ref();
         Ok(own.iter().filter(rebuilt).find(differs).map(|generation| {
@@ -192,7 +191,7 @@ impl Switch {
     async fn relations_to_check(&self, target: &Target) -> Result<Vec<ToCheck>, StageError> {
         let is_own = |id: &GenerationId| target.own.iter().any(|generation| generation.id == *id);
         let mut out = Vec::new();
-        for generation in ledger::generations(self.ledger.as_ref(), target.manifest.generation_ids()).await? {
+        for generation in self.systems.generations(target.manifest.generation_ids()).await? {
             let loaded = self.systems.get(&generation.config).await?;
             let Some(entity) = loaded.system.entity(&generation.id.entity) else { continue };
             for relation in &entity.schema.relations {

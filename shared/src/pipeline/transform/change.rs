@@ -84,7 +84,7 @@ impl Transform {
     /// What readers see of a source.
     async fn active(&self, source: &SourceId) -> Result<Vec<Generation>, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let mut generations = ledger::generations(self.ledger.as_ref(), pointer.generation_ids()).await?;
+        let mut generations = self.systems.generations(pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
         Ok(generations)
     }
@@ -163,7 +163,7 @@ impl Transform {
     }
 
     async fn mappings(&self, source: &SourceId, ids: Vec<GenerationId>) -> Result<BTreeSet<ConfigHash>, StageError> {
-        let generations = ledger::generations(self.ledger.as_ref(), ids).await?;
+        let generations = self.systems.generations(ids).await?;
         Ok(generations.into_iter().filter(|g| g.source == *source).map(|g| g.config).collect())
     }
 

@@ -86,7 +86,7 @@ impl Transform {
         let manifest = ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))?;
         let mut own = manifest.generation_ids();
         own.retain(|id| id.number == version.0);
-        let mut generations = ledger::generations(self.ledger.as_ref(), own).await?;
+        let mut generations = self.systems.generations(own).await?;
         generations.retain(|g| g.source == *source);
         Ok(generations)
     }

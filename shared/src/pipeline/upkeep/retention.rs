@@ -153,7 +153,7 @@ impl Upkeep {
         let was_visible = |m: &&Manifest| m.activated.is_some();
         let last = manifests.iter().rev().filter(was_visible).take(rules.raw as usize);
         for manifest in manifests.iter().filter(readable).chain(last) {
-            for generation in ledger::generations(self.ledger.as_ref(), manifest.generation_ids()).await? {
+            for generation in self.systems.generations(manifest.generation_ids()).await? {
                 let Generation { source, listing, since, .. } = generation;
                 needed.listings.extend(listing.filter(|_| !mutants::on(Mutant::RawLetGo)));
                 let first = needed.since.entry(source).or_insert(since);

@@ -149,7 +149,7 @@ fn a_row_that_no_store_of_aws_holds_is_rejected_by_its_key_and_the_others_stay()
         &entity,
         &json!({"id": 1, "texts": [{"id": 1, "text": fits}, {"id": 2, "text": larger}, {"id": 3, "text": escaped}]}),
     );
-    assert_eq!(codes(&out), ["TEAL-R015", "TEAL-R015"]);
+    assert_eq!(codes(&out), ["TEAL-R016", "TEAL-R016"]);
     let keys: Vec<_> = out.rejects.iter().filter_map(|reject| reject.key.as_deref()).collect();
     assert_eq!((keys, out.rejected_rows, shown(&entity, &out).len()), (vec!["2", "3"], 2, 1));
 }
