@@ -82,6 +82,13 @@ pub enum Command {
         #[command(subcommand)]
         command: RejectsCommand,
     },
+    /// What webhooks brought, and what became of it
+    Deliveries {
+        #[command(subcommand)]
+        command: DeliveriesCommand,
+    },
+    /// Subscriptions of webhooks that end by themselves, and how long they live
+    Leases,
     /// What is read, what runs, what comes next
     Status,
     /// Check teal.yaml and its connectors; lists everything that is wrong
@@ -242,6 +249,53 @@ impl RejectFilter {
             ("run", &self.run),
             ("id", &self.id),
         ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeliveriesCommand {
+    /// Deliveries with what became of them, newest first
+    List {
+        #[command(flatten)]
+        filter: DeliveryFilter,
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// One delivery: what it said, and what it caused
+    Show {
+        /// The id that the list shows, or an unambiguous start of it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Go through deliveries once more, whatever came of them
+    Replay {
+        /// An id, or the start of one
+        #[arg(required_unless_present_any = ["source", "state", "since"])]
+        id: Option<String>,
+        #[command(flatten)]
+        filter: DeliveryFilter,
+    },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct DeliveryFilter {
+    #[arg(long)]
+    pub source: Option<String>,
+    #[arg(long, value_parser = ["waiting", "applied", "rejected", "duplicate", "split", "failed"])]
+    pub state: Option<String>,
+    /// A time such as 2030-01-31T14:00:00Z, or a span back from now such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// The same
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+impl DeliveryFilter {
+    /// Those that are given, by name.
+    pub fn given(&self) -> Vec<(&'static str, String)> {
+        let all = [("source", &self.source), ("state", &self.state), ("since", &self.since), ("until", &self.until)];
         all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
 }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod connector;
+pub mod deliveries;
 pub mod deploy;
 pub mod dev;
 pub mod export;

@@ -1,5 +1,6 @@
 //! Answers of the admin API in words. Pure: JSON in, text out, so that every form has a golden test.
 
+pub mod deliveries;
 pub mod diff;
 pub mod lists;
 pub mod run;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::after::{After, Fetch, Paging};
 use super::jq::{Input, Program};
 use super::path::Path;
 use super::schedule::Schedule;
@@ -58,6 +59,7 @@ pub struct Webhook {
     /// Every rule that applies is followed, in order.
     pub on: Vec<Rule>,
     pub max_body: usize,
+    pub after: After,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,15 @@ impl Rule {
     }
 }
 
+impl Webhook {
+    /// The rules that apply to a body, in their order, with their numbers.
+    #[must_use]
+    pub fn rules(&self, body: &Json) -> Vec<(usize, &Rule)> {
+        let body = Input::new(body);
+        self.on.iter().enumerate().filter(|(_, rule)| rule.applies(&body)).collect()
+    }
+}
+
 #[derive(Debug)]
 pub enum Action {
     Sync {
@@ -114,6 +125,8 @@ pub enum Action {
         key: Path,
         provider: Option<ProviderOrder>,
     },
+    Fetch(Fetch),
+    Page(Paging),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
-use crate::config::{Bundle, Source, System};
+use crate::config::{Bundle, SecretName, Source, System};
 use crate::domain::{ConfigHash, Generation, GenerationId, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{BlobReader, Connector, Connectors, LedgerError, LedgerReader, Secrets};
@@ -154,6 +154,10 @@ impl Systems {
 
     fn read_generations(&self) -> MutexGuard<'_, BTreeMap<GenerationId, Generation>> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub async fn secret(&self, name: &SecretName) -> Result<Secret, StageError> {
+        self.secrets.get(&name.0).await?.ok_or_else(|| StageError::NoSecret(name.clone()))
     }
 
     /// Every secret that the source's connector needs is there.

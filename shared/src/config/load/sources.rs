@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::after;
 use super::reader::{Cx, Object, Text, Value};
 use super::{check_name, grounded, nothing, path, positive, provider_order, time_format};
 use crate::config::bundle::Bundle;
@@ -126,6 +127,7 @@ fn webhook(
     let stated = object.section(cx, "stated").and_then(|at| stated(cx, &at));
     let max_body = object.size(cx, "max_body");
     let timed = object.get("stated").is_some();
+    let after = after::after(cx, object);
     let mut on = Vec::new();
     if let Some(value) = object.get("on") {
         for item in cx.items(&value, "write a list of rules, such as [{ do: sync, mode: full }]") {
@@ -136,7 +138,7 @@ fn webhook(
     }
     verify?;
     let verify = Verify::SharedSecret { header: header?, secret: SecretName(secret?) };
-    Some(Webhook { path: path?, verify, id_header, stated, on, max_body })
+    Some(Webhook { path: path?, verify, id_header, stated, on, max_body, after })
 }
 
 fn hook_path(
@@ -170,7 +172,7 @@ fn hook_path(
     Some(path.text)
 }
 
-fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
+pub fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
     object.get("header").and_then(|_| header(cx, object))
 }
 
@@ -207,32 +209,35 @@ fn stated(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Stated> {
     }
 }
 
-/// Keys of a rule that belong to one action only.
-const OWN_KEYS: [(&str, &[&str]); 5] = [
-    ("mode", &["sync"]),
-    ("stream", &["upsert", "delete"]),
-    ("record", &["upsert"]),
-    ("key", &["delete"]),
-    ("order", &["delete"]),
+/// Keys of a rule that belong to some actions only, and those that can do without.
+const OWN_KEYS: [(&str, &[&str], &[&str]); 8] = [
+    ("mode", &["sync"], &["sync"]),
+    ("stream", &["upsert", "delete", "fetch"], &[]),
+    ("record", &["upsert", "fetch"], &["fetch"]),
+    ("key", &["delete", "fetch"], &["fetch"]),
+    ("order", &["delete"], &["delete"]),
+    ("request", &["fetch", "page"], &[]),
+    ("next", &["page"], &[]),
+    ("wait", &["fetch", "page"], &["fetch", "page"]),
 ];
 
 fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool, streams: &[&str]) -> Option<Rule> {
     let when = program(cx, object, "when");
     object.get("do")?;
     let action = object.choice(cx, "do")?;
-    for (key, actions) in OWN_KEYS {
+    for (key, actions, without) in OWN_KEYS {
         match object.get(key) {
             Some(value) if !actions.contains(&action.text.as_str()) => {
                 let help = format!("remove '{key}', or write do: {}", actions.join(" or do: "));
                 cx.problem(value.at, &value.path, format!("'{key}' does not go with do: {}", action.text), help);
             }
-            None if actions.contains(&action.text.as_str()) && key != "mode" && key != "order" => {
+            None if actions.contains(&action.text.as_str()) && !without.contains(&action.text.as_str()) => {
                 object.missing(cx, key);
             }
             _ => {}
         }
     }
-    if action.text != "sync" && !timed {
+    if matches!(action.text.as_str(), "upsert" | "delete") && !timed {
         cx.problem(
             action.at,
             &action.path,
@@ -250,6 +255,11 @@ fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool, streams: &[&str]) -> 
             let record = path(cx, object, "record").and_then(|(path, text)| grounded(cx, path, &text));
             Action::Upsert { stream: stream?.text.as_str().into(), record: record? }
         }
+        "fetch" => {
+            let stream = stream(cx, object, streams);
+            Action::Fetch(after::fetch(cx, object, stream)?)
+        }
+        "page" => Action::Page(after::paging(cx, object)?),
         _ => {
             let stream = stream(cx, object, streams);
             let key = path(cx, object, "key").and_then(|(path, text)| grounded(cx, path, &text));

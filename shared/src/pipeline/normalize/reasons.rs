@@ -28,11 +28,12 @@ pub enum Code {
     RawUnreadable,
     DeliveryUntimed,
     DeliveryEmpty,
+    NotFetched,
     RowTooLarge,
 }
 
 impl Code {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OwnerMissing,
         Self::OrderUnreadable,
         Self::NotAList,
@@ -47,6 +48,7 @@ impl Code {
         Self::RawUnreadable,
         Self::DeliveryUntimed,
         Self::DeliveryEmpty,
+        Self::NotFetched,
         Self::RowTooLarge,
     ];
 
@@ -67,6 +69,7 @@ impl Code {
             Self::RawUnreadable => "TEAL-R012",
             Self::DeliveryUntimed => "TEAL-R013",
             Self::DeliveryEmpty => "TEAL-R014",
+            Self::NotFetched => "TEAL-R015",
             Self::RowTooLarge => "TEAL-R016",
         }
     }
@@ -88,6 +91,7 @@ impl Code {
             Self::RawUnreadable => "A stored answer can't be read",
             Self::DeliveryUntimed => "A delivery does not say when it was sent",
             Self::DeliveryEmpty => "A delivery has no record",
+            Self::NotFetched => "What a delivery was about can't be fetched",
             Self::RowTooLarge => "The row is too large",
         }
     }

@@ -5,6 +5,7 @@
 //! what no kept version can reach.
 
 mod deliveries;
+mod hooks;
 mod retention;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Upkeep {
         let resumed = self.resume(alone).await?;
         self.switch.pass_notes_on().await?;
         let resent = self.resend_lost(alone, budget).await?;
+        self.look_after_webhooks(alone).await?;
         let freed = self.let_go(budget).await?;
         Ok(Upkept { resumed, gates_repaired, resent, freed })
     }

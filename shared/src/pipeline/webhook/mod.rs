@@ -7,8 +7,9 @@
 //! already is queued again all the same, because the time before may have ended between the two. Nothing
 //! is parsed before it is verified, and only a `Delivery<Verified>` gets as far as storage.
 
-mod stated;
-mod store;
+pub(super) mod event;
+pub(super) mod stated;
+pub(super) mod store;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -20,10 +21,12 @@ use serde_json::json;
 
 pub use self::verify::{Delivery, Unverified, Verified};
 use crate::config::{Source, System};
+use crate::domain::message::Arrival;
 use crate::domain::{Message, SourceId, TraceParent};
 use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
+use crate::ports::blobs::Put;
 use crate::ports::{BlobWriter, Clock, Entropy, Fault, Outgoing, QueueSender, Secrets};
 
 /// Seconds after which a sender that found us ill is asked to come again.
@@ -91,7 +94,8 @@ impl Webhook {
         };
         tracing::debug!(%source, raw = %stored.raw, trace = trace.trace_id(), "a delivery was taken in");
         let (config, trace) = (system.hash.clone(), Some(trace));
-        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace };
+        let arrival = if stored.put == Put::WasThere { Arrival::Again } else { Arrival::First };
+        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace, arrival };
         match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
             Some(Ok(())) => Ok(ApiResponse::json(202, &json!({ "accepted": stored.id }))),
             Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => {
@@ -101,6 +105,10 @@ impl Webhook {
             None => Err(unavailable(&source, &"the queue gave no result")),
         }
     }
+}
+
+pub(super) fn lookup<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// Nothing was promised: the sender keeps the delivery and brings it again.

@@ -45,6 +45,7 @@ fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
         path: "in/blue".into(),
         verify: Verify::SharedSecret { header: "X-Sync-Key".into(), secret: SecretName("hook-key".into()) },
         id_header: Some("X-Delivery-Id".into()),
+        after: config::After::default(),
         stated: None,
         on: Vec::new(),
         max_body: 64,
@@ -122,7 +123,7 @@ impl World {
         let sent = self.queue.sent.lock().unwrap();
         sent.iter()
             .map(|message| match message {
-                Message::Delivery { config, source, raw, trace: Some(_) } => {
+                Message::Delivery { config, source, raw, trace: Some(_), .. } => {
                     assert_eq!((config.as_str(), source), ("c0ffee", &SourceId::new("blue")));
                     raw.clone()
                 }
@@ -143,7 +144,7 @@ fn body(answer: &ApiResponse) -> Json {
 fn times(raw: &Raw) -> (Millis, Millis, bool) {
     match raw.head.from {
         RawFrom::Delivery { received, timed, .. } => (raw.head.stated, received, timed),
-        RawFrom::Page { .. } | RawFrom::Rows { .. } => panic!("not a delivery"),
+        RawFrom::Page { .. } | RawFrom::Rows { .. } | RawFrom::Object { .. } => panic!("not a delivery"),
     }
 }
 

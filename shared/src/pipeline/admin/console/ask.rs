@@ -140,6 +140,16 @@ pub(super) struct RejectsAsk {
     pub run: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeliveriesAsk {
+    pub id: Option<String>,
+    pub source: Option<String>,
+    pub state: Option<String>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+}
+
 impl From<RejectsAsk> for RejectFilter {
     fn from(ask: RejectsAsk) -> Self {
         Self { id: ask.id, entity: ask.entity, source: ask.source, code: ask.code, run: ask.run }

@@ -15,6 +15,10 @@
 //! GET  /runs/{id}
 //! GET  /rejects         ?entity= &source= &code= &run= &id= &limit=
 //! GET  /rejects/{id}
+//! GET  /deliveries      ?source= &state= &since= &until= &id= &limit=
+//! GET  /deliveries/{id}
+//! POST /deliveries/replay {id?, source?, state?, since?, until?}     202, how many
+//! GET  /leases
 //! GET  /export          ?version= &entity= &after=
 //! GET  /backups
 //! POST /backups         {full?}                                      202, begins one
@@ -36,6 +40,7 @@
 mod act;
 mod ask;
 mod backups;
+mod deliveries;
 mod look;
 mod problem;
 mod view;
@@ -136,6 +141,10 @@ impl Console {
             ("runs", id) => self.run(ask, id).await,
             ("rejects", "") => self.rejects(ask).await,
             ("rejects", id) => self.reject(ask, id).await,
+            ("deliveries", "") => self.deliveries(ask).await,
+            ("deliveries", "replay") => self.replay_deliveries(ask).await,
+            ("deliveries", id) => self.delivery(ask, id).await,
+            ("leases", "") => self.leases(ask).await,
             ("export", "") => self.export(ask).await,
             ("backups", "") => self.backups(ask).await,
             ("backups", "make") => self.make_backup(ask).await,
