@@ -1,4 +1,5 @@
 //! Whatever the key and the body: what was signed is accepted, and with one bit flipped it never is.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proptest::prelude::*;
 use ring::signature::{Ed25519KeyPair, KeyPair};

@@ -1,4 +1,5 @@
 //! The known answers of ../shared/webhooks/vectors.json, where that is beside the clone.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::path::Path;
 

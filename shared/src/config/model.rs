@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use teal_gate::{Gate, Lifetime, Preset};
 
 use super::jq::{Input, Program};
 use super::path::Path;
@@ -26,6 +27,8 @@ pub struct System {
     pub guard: Guard,
     /// `None`: backups are made on demand only.
     pub backups: Option<Backups>,
+    /// Requests a second to all webhooks together. `None`: no limit.
+    pub hooks_per_second: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -58,12 +61,23 @@ pub struct Webhook {
     /// Every rule that applies is followed, in order.
     pub on: Vec<Rule>,
     pub max_body: usize,
+    /// Requests a second that are looked at. `None`: no limit.
+    pub per_second: Option<f64>,
 }
 
+/// How a request proves where it comes from.
 #[derive(Debug)]
-pub enum Verify {
-    /// The header's value is the secret.
-    SharedSecret { header: String, secret: SecretName },
+pub struct Verify {
+    pub preset: Preset,
+    pub gate: Gate,
+    /// Any one that is valid proves it. Empty where the sender's certificates do.
+    pub keys: Vec<KeyName>,
+}
+
+#[derive(Clone, Debug)]
+pub struct KeyName {
+    pub secret: SecretName,
+    pub lifetime: Lifetime,
 }
 
 #[derive(Debug)]

@@ -60,8 +60,10 @@ table! {
     HTTP_WAIT = seconds("teal_http_wait_seconds", &["source", "why"],
         "Waits before a request. `why` is limit (ours), backoff (after a failure) or quota (the source's; the run is parked).");
     WEBHOOKS = counter("teal_webhook_received_total", &["source", "verdict"],
-        "Webhook requests. `verdict` is accepted, unverified, too-large, unavailable or unknown (no such address; `source` is then `-`).")
+        "Webhook requests. `verdict` is accepted, handshake, unverified, limited, too-large, unavailable or unknown (no such address; `source` is then `-`).")
         .summed_by(&["verdict"]);
+    REFUSED = counter("teal_webhook_refused_total", &["source", "reason"],
+        "Webhook requests that proved nothing. `reason` is missing, differs, too-old, too-new, unknown-version, twice and others that docs/webhooks.md lists.");
     MESSAGES = counter("teal_messages_total", &["queue", "verdict"],
         "Messages handled. `verdict` is done, or failed: it comes again, or goes to the dead letters.").summed_by(&["verdict"]);
     QUEUE_DEPTH = gauge("teal_queue_depth", Unit::Count, &["queue", "state"],
