@@ -6,6 +6,7 @@ mod atomic_switch;
 mod backups;
 mod coalescing;
 mod full_run;
+mod github;
 mod honest_outcomes;
 mod incremental;
 mod limits;
