@@ -82,6 +82,13 @@ pub enum Command {
         #[command(subcommand)]
         command: RejectsCommand,
     },
+    /// What webhooks brought, and what became of it
+    Deliveries {
+        #[command(subcommand)]
+        command: DeliveriesCommand,
+    },
+    /// Subscriptions of webhooks that end by themselves, and how long they live
+    Leases,
     /// What is read, what runs, what comes next
     Status,
     /// Check teal.yaml and its connectors; lists everything that is wrong
@@ -246,11 +253,100 @@ impl RejectFilter {
     }
 }
 
+#[derive(Debug, Subcommand)]
+pub enum DeliveriesCommand {
+    /// Deliveries with what became of them, newest first
+    List {
+        #[command(flatten)]
+        filter: DeliveryFilter,
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// One delivery: what it said, and what it caused
+    Show {
+        /// The id that the list shows, or an unambiguous start of it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Requests that proved nothing, kept for a day with the reason, newest first
+    Refused {
+        #[arg(long)]
+        source: Option<String>,
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Why a request was refused: what was signed, over which bytes, and the first step that is wrong
+    Explain(ExplainArgs),
+    /// Headers with which the sender of a source would send this body, for curl
+    Sign(SignArgs),
+    /// The secret that a source's sender proposes: await one, then show it once
+    Token {
+        source: String,
+        /// Take the next one that is proposed within the hour; without it, show what was proposed
+        #[arg(long = "await")]
+        wait: bool,
+    },
+    /// Go through deliveries once more, whatever came of them
+    Replay {
+        /// An id, or the start of one
+        #[arg(required_unless_present_any = ["source", "state", "since"])]
+        id: Option<String>,
+        #[command(flatten)]
+        filter: DeliveryFilter,
+    },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct DeliveryFilter {
+    #[arg(long)]
+    pub source: Option<String>,
+    #[arg(long, value_parser = ["waiting", "applied", "rejected", "duplicate", "split", "failed"])]
+    pub state: Option<String>,
+    /// A time such as 2030-01-31T14:00:00Z, or a span back from now such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// The same
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+impl DeliveryFilter {
+    /// Those that are given, by name.
+    pub fn given(&self) -> Vec<(&'static str, String)> {
+        let all = [("source", &self.source), ("state", &self.state), ("since", &self.since), ("until", &self.until)];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// Write to this file, which appears only when it is complete
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The id that `teal deliveries refused` shows
+    #[arg(required_unless_present = "request", value_parser = NonEmptyStringValueParser::new())]
+    pub id: Option<String>,
+    /// A captured HTTP request instead: request line, headers, an empty line, the body; judged as of now
+    #[arg(long, value_name = "FILE", conflicts_with = "id", requires = "source")]
+    pub request: Option<PathBuf>,
+    /// The source that the captured request is for
+    #[arg(long, requires = "request")]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    pub source: String,
+    /// File with the body, byte for byte
+    #[arg(value_name = "FILE")]
+    pub body: PathBuf,
+    /// What the delivery is called, where that is signed
+    #[arg(long, default_value = "msg_test")]
+    pub id: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,7 +22,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command, LogFormat};
 use crate::client::Refusal;
-use crate::commands::{Context, backup, check, connector, deploy, dev, export, look, moves, rebuild, rejects, sync};
+use crate::commands::{
+    Context, backup, check, connector, deliveries, deploy, dev, export, look, moves, rebuild, rejects, sync,
+};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
@@ -44,6 +46,8 @@ async fn main() -> ExitCode {
         Command::Rollback(args) => moves::rollback(&cx, args).await,
         Command::Runs { command } => look::runs(&cx, command.as_ref()).await,
         Command::Rejects { command } => rejects::run(&cx, command).await,
+        Command::Deliveries { command } => deliveries::run(&cx, command).await,
+        Command::Leases => deliveries::leases(&cx).await,
         Command::Status => look::status(&cx).await,
         Command::Check => check::run(&cx).await,
         Command::Export(args) => export::run(&cx, args).await,
@@ -107,6 +111,7 @@ fn help(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         "TEAL-A004" => "`teal sync` or `teal dev` puts teal.yaml into force".to_owned(),
         "TEAL-A006" => "`teal check` lists the secrets that are missing".to_owned(),
         "TEAL-A007" => "`teal runs list` shows those that are known".to_owned(),
+        "TEAL-A010" => "`teal deliveries list` shows those that are known".to_owned(),
         "TEAL-A008" => "`teal versions` shows those that are known".to_owned(),
         "TEAL-S003" | "TEAL-S004" => "the token file does not fit the Teal that runs; stop it and try again".to_owned(),
         _ => return None,

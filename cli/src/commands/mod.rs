@@ -3,10 +3,12 @@
 pub mod backup;
 pub mod check;
 pub mod connector;
+pub mod deliveries;
 pub mod deploy;
 pub mod dev;
 pub mod export;
 pub mod follow;
+pub mod gate;
 pub mod look;
 pub mod moves;
 pub mod rebuild;

@@ -42,19 +42,7 @@ pub async fn run(cx: &Context, command: &RejectsCommand) -> anyhow::Result<Exit>
 async fn replay(cx: &Context, filter: &RejectFilter, session: &Session, stop: &Stop) -> anyhow::Result<()> {
     let given: Map<String, Json> = filter.given().into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
     let sent = session.client.post(&["rejects", "replay"], &Json::Object(given)).await?;
-    // Applied by the workers; when their queue is empty, all of it has been tried.
-    let left = loop {
-        let status = session.status().await?;
-        let queue = &status["queues"]["transform"];
-        if count(&queue["visible"]) + count(&queue["in_flight"]) + count(&queue["delayed"]) == 0 {
-            break count(&status["rejects"]);
-        }
-        if stop.or(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
-            return Err(
-                Interrupted("stopped; what is queued is applied by the next `teal dev` or `teal sync`".into()).into()
-            );
-        }
-    };
+    let left = applied(session, stop).await?;
     let mut shown = sent.clone();
     shown["rejects"] = left.into();
     cx.output.result(&shown, || {
@@ -65,4 +53,20 @@ async fn replay(cx: &Context, filter: &RejectFilter, session: &Session, stop: &S
         };
         format!("{sent} applied again; {} left{hint}", counted(left, "reject"))
     })
+}
+
+/// Waits for the workers: when their queue is empty, all that was sent again has been tried. Gives the rejects that are left.
+pub async fn applied(session: &Session, stop: &Stop) -> anyhow::Result<u64> {
+    loop {
+        let status = session.status().await?;
+        let queue = &status["queues"]["transform"];
+        if count(&queue["visible"]) + count(&queue["in_flight"]) + count(&queue["delayed"]) == 0 {
+            return Ok(count(&status["rejects"]));
+        }
+        if stop.or(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            return Err(
+                Interrupted("stopped; what is queued is applied by the next `teal dev` or `teal sync`".into()).into()
+            );
+        }
+    }
 }

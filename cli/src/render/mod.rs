@@ -1,6 +1,8 @@
 //! Answers of the admin API in words. Pure: JSON in, text out, so that every form has a golden test.
 
+pub mod deliveries;
 pub mod diff;
+pub mod gate;
 pub mod lists;
 pub mod run;
 pub mod status;

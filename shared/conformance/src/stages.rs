@@ -94,6 +94,7 @@ impl Stages {
                 ledger: ledger.clone(),
                 entities: entities.clone(),
                 blobs: blobs.clone(),
+                raws: blobs.clone(),
                 queue: queue.clone(),
                 systems: systems.clone(),
                 clock: clock.clone(),

@@ -129,6 +129,7 @@ impl Bench {
             ledger: world.ledger.clone(),
             entities: world.entities.clone(),
             blobs: world.blobs.clone(),
+            raws: world.blobs.clone(),
             queue: world.queue.clone(),
             systems,
             clock: world.clock.clone(),

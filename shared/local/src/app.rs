@@ -217,6 +217,7 @@ impl Local {
                 ledger: at("transform").ledger(&ledger),
                 entities: at("transform").writer(&entity_writer),
                 blobs: blob_reader.clone(),
+                raws: at("transform").blobs(&blob_writer),
                 queue: at("transform").queue(&sender),
                 systems: systems.clone(),
                 clock: clock.clone(),

@@ -293,6 +293,8 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Delivery { .. } => "delivery",
         Message::Replay { .. } => "replay",
         Message::Settle { .. } => "settle",
+        Message::Errand { .. } => "errand",
+        Message::Keep { .. } => "keep",
     }
 }
 

@@ -68,6 +68,7 @@ fn kind(kind: &Kind) -> Json {
         Kind::Scalar => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Scalars => json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] } }),
         Kind::Config => json!({ "type": "object" }),
+        Kind::Values => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Section(section) => reference(section),
         Kind::List(section) => json!({ "type": "array", "items": reference(section) }),
         Kind::Named(section) => named(reference(section)),

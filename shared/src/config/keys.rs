@@ -36,6 +36,8 @@ pub enum Kind {
     Jq,
     Schedule,
     Secret,
+    /// Any mapping of texts, each of which may be a secret.
+    Values,
     TimeFormat,
     Boolean,
     Integer {
@@ -168,6 +170,12 @@ pub static WEBHOOK: Section = Section {
             Kind::Number,
             "Requests a second that are looked at; more are answered 429. Default: no limit.",
         ),
+        key("dedupe", Kind::Section(&DEDUPE), "Which requests are one delivery. Instead of `id`."),
+        key("split", Kind::Path, "Path to a list in the body: each of its events becomes a delivery of its own."),
+        key("mask", Kind::Paths, "Paths in the body to what is hidden before it is stored; `[]` is every element."),
+        key("lease", Kind::Section(&LEASE), "How the subscription is kept alive, if it ends by itself."),
+        key("gaps", Kind::Section(&GAPS), "How deliveries are found that never came."),
+        key("silence", Kind::Number, "The source is called silent after so many times its usual gap."),
         key("on", Kind::List(&RULE), "What is done; every rule that applies is followed, in order.").required(),
     ],
 };
@@ -232,6 +240,27 @@ pub static DELIVERY_ID: Section = Section {
     keys: &[key("header", Kind::Text, "Header that holds the delivery's name.").required()],
 };
 
+pub static DEDUPE: Section = Section {
+    name: "dedupe",
+    doc: "Which requests are one delivery: a repetition of one that is done with is thanked for, counted and left alone.",
+    keys: &[
+        key("by", Kind::List(&PLACE), "Where the sender names a delivery; the first place that has something counts.")
+            .required(),
+        key("keep", Kind::Duration, "How long deliveries are remembered. Longer than the sender repeats one.")
+            .default("7d"),
+    ],
+};
+
+pub static PLACE: Section = Section {
+    name: "by",
+    doc: "One place in which a sender may name a delivery.",
+    keys: &[
+        key("header", Kind::Text, "A header."),
+        key("path", Kind::Path, "A path in the body, or in the event where `split` is given."),
+        key("hash", Kind::Choice(&["body"]), "The whole body: equal bytes are one delivery."),
+    ],
+};
+
 pub static STATED: Section = Section {
     name: "stated",
     doc: "Where a delivery says when it was sent: in a header or in its body.",
@@ -247,12 +276,84 @@ pub static RULE: Section = Section {
     doc: "One rule of a webhook.",
     keys: &[
         key("when", Kind::Jq, "jq program over the body; the rule applies when it gives true. Default: always."),
-        key("do", Kind::Choice(&["sync", "upsert", "delete"]), "What is done.").required(),
+        key("do", Kind::Choice(&["sync", "upsert", "delete", "fetch", "page"]), "What is done.").required(),
         key("mode", Kind::Choice(&["full", "incremental"]), "For `sync`: what is fetched.").default("incremental"),
-        key("stream", Kind::Text, "For `upsert` and `delete`: whose record the body is about."),
-        key("record", Kind::Path, "For `upsert`: path in the body to the record or records."),
-        key("key", Kind::Path, "For `delete`: path in the body to the key of the record that is gone."),
+        key("stream", Kind::Text, "For `upsert`, `delete` and `fetch`: whose record the body is about."),
+        key(
+            "record",
+            Kind::Path,
+            "For `upsert`: path in the body to the record or records. For `fetch`: in the answer.",
+        ),
+        key(
+            "key",
+            Kind::Path,
+            "For `delete`: path in the body to the key of the record that is gone. For `fetch`: of one that may be.",
+        ),
         key("order", Kind::Section(&ORDER), "For `delete`: where the body says how new the delete is."),
+        key("request", Kind::Section(&REQUEST), "For `fetch` and `page`: what is asked for."),
+        key("next", Kind::Jq, "For `page`: jq program from an answer to `{cursor, more}`."),
+        key("wait", Kind::Duration, "For `fetch` and `page`: how long more of the same is waited for.").default("2s"),
+    ],
+};
+
+pub static REQUEST: Section = Section {
+    name: "request",
+    doc: "A request to the source's API. Programs choose path and body, never the host.",
+    keys: &[
+        key("method", Kind::Choice(&["GET", "POST", "PUT", "PATCH", "DELETE"]), "How.").default("GET"),
+        key("base", Kind::Text, "`https://host`, maybe with the beginning of a path. Taken as it is written.")
+            .required(),
+        key("path", Kind::Jq, "jq program that gives what follows, from `/` on.").required(),
+        key("body", Kind::Jq, "jq program that gives the body."),
+        key("as", Kind::Choice(&["json", "form"]), "How the body is written.").default("json"),
+        key("bearer", Kind::Secret, "For `Authorization: Bearer …`."),
+        key("headers", Kind::Values, "Other headers. A value may be `${secret:name}`."),
+    ],
+};
+
+pub static LEASE: Section = Section {
+    name: "lease",
+    doc: "How a subscription is kept alive that ends by itself. Programs see `{id, address, life, now, until, with, \
+          secret, channel}`; `life` is in seconds, `now` and `until` in milliseconds.",
+    keys: &[
+        key(
+            "preset",
+            Kind::Choice(LEASES),
+            "Requests and answers of a known sender; what is written here comes first.",
+        ),
+        key("address", Kind::Text, "Where the sender reaches this webhook: `https://…/hooks/…`.").required(),
+        key("with", Kind::Config, "What the preset or the programs ask for, as `.with`."),
+        key("secrets", Kind::Values, "What they see as `.secret`: `${secret:name}` each."),
+        key("bearer", Kind::Secret, "For `Authorization: Bearer …` of the preset's requests."),
+        key("base", Kind::Text, "In place of the preset's own."),
+        key("create", Kind::Section(&REQUEST), "Asks for a subscription."),
+        key("refresh", Kind::Section(&REQUEST), "Prolongs one. Without it a new one takes its place."),
+        key("stop", Kind::Section(&REQUEST), "Ends one."),
+        key("read", Kind::Jq, "From an answer to `{until, id, resource}`: what the sender says about them."),
+        key("confirm", Kind::Boolean, "The sender asks back, and only then it is valid.").default("false"),
+        key("life", Kind::Duration, "How long a subscription lives that says nothing else. Renewed at half of it.")
+            .default("7d"),
+        key("cover", Kind::Duration, "How often the source is polled while there is none.").default("15m"),
+    ],
+};
+
+/// Subscriptions whose requests are known.
+pub const LEASES: &[&str] = &["airtable", "google-calendar", "websub"];
+
+pub static GAPS: Section = Section {
+    name: "gaps",
+    doc: "How deliveries are found that never came: `event`, or `list` with all that goes with it, or a preset.",
+    keys: &[
+        key("every", Kind::Duration, "How often it is looked for them.").default("6h"),
+        key("preset", Kind::Choice(&["github"]), "A sender that lists what it sent."),
+        key("with", Kind::Config, "What the preset asks for."),
+        key("bearer", Kind::Secret, "For `Authorization: Bearer …` of the preset's requests."),
+        key("base", Kind::Text, "In place of the preset's own."),
+        key("event", Kind::Config, "Follow the rules that fetch or page as if this had come."),
+        key("list", Kind::Section(&REQUEST), "Lists what was sent. Programs see `{cursor, with}`."),
+        key("missed", Kind::Jq, "From its answer to `{missed: [{id}], cursor}`; `id` as in `dedupe`."),
+        key("get", Kind::Section(&REQUEST), "Gets one of them. Programs see it, with `with`."),
+        key("delivery", Kind::Jq, "From that answer to `{headers, body}`."),
     ],
 };
 
@@ -376,9 +477,14 @@ pub static SECTIONS: &[&Section] = &[
     &TIMESTAMP,
     &SECRET_OF,
     &DELIVERY_ID,
+    &DEDUPE,
+    &PLACE,
     &STATED,
     &RULE,
     &ORDER,
+    &REQUEST,
+    &LEASE,
+    &GAPS,
     &LIMITS,
     &ENTITY,
     &FIELD,

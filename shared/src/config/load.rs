@@ -3,8 +3,10 @@
 //! Owns the order of the work: form, variables, sources, entities, what refers to what. Each step goes on
 //! after a mistake, so that one run of `teal check` shows them all. Reads nothing but the bundle.
 
+mod after;
 mod entities;
 mod fields;
+mod presets;
 mod reader;
 mod relations;
 mod sources;

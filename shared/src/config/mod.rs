@@ -6,6 +6,7 @@
 //! Always holds: compiling is pure. A [`Bundle`] holds every byte that matters (files and the environment's
 //! values that they refer to), its hash names it, and compiling it again gives the same system.
 
+pub mod after;
 pub mod bundle;
 pub mod jq;
 pub mod json_schema;
@@ -18,8 +19,10 @@ pub mod schedule;
 mod units;
 mod yaml;
 
+pub use after::After;
 pub use bundle::Bundle;
 pub use json_schema::json_schema;
 pub use load::load;
 pub use model::*;
 pub use problem::{Problem, Problems};
+pub use units::duration;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use teal_gate::{Gate, Lifetime, Preset};
 
+use super::after::{After, Fetch, Paging};
 use super::jq::{Input, Program};
 use super::path::Path;
 use super::schedule::Schedule;
@@ -63,6 +64,7 @@ pub struct Webhook {
     pub max_body: usize,
     /// Requests a second that are looked at. `None`: no limit.
     pub per_second: Option<f64>,
+    pub after: After,
 }
 
 /// How a request proves where it comes from.
@@ -112,6 +114,15 @@ impl Rule {
     }
 }
 
+impl Webhook {
+    /// The rules that apply to a body, in their order, with their numbers.
+    #[must_use]
+    pub fn rules(&self, body: &Json) -> Vec<(usize, &Rule)> {
+        let body = Input::new(body);
+        self.on.iter().enumerate().filter(|(_, rule)| rule.applies(&body)).collect()
+    }
+}
+
 #[derive(Debug)]
 pub enum Action {
     Sync {
@@ -128,6 +139,8 @@ pub enum Action {
         key: Path,
         provider: Option<ProviderOrder>,
     },
+    Fetch(Fetch),
+    Page(Paging),
 }
 
 #[derive(Clone, Debug, PartialEq)]

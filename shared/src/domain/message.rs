@@ -55,18 +55,50 @@ pub enum Message {
         raw: RawKey,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trace: Option<TraceParent>,
+        #[serde(default, skip_serializing_if = "Arrival::is_first")]
+        arrival: Arrival,
     },
+    /// Ask the source for what deliveries were about.
+    Errand { source: SourceId, errand: String },
+    /// See after the lease of a source's webhook, or after what it did not deliver.
+    Keep { source: SourceId, what: Keep },
     /// Apply one raw object again, because an operator mended what had rejected it.
     Replay { config: ConfigHash, source: SourceId, raw: RawKey },
     /// Every page of the run is applied: verify, switch, end it.
     Settle { run: RunId },
 }
 
+/// How a delivery came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrival {
+    #[default]
+    First,
+    /// The same bytes under the same name were stored already.
+    Again,
+    /// Somebody said that it is to be gone through once more, whatever came of it.
+    Replayed,
+}
+
+impl Arrival {
+    fn is_first(&self) -> bool {
+        *self == Self::First
+    }
+}
+
+/// What keeps deliveries coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    Lease,
+    Gaps,
+}
+
 impl Message {
     #[must_use]
     pub fn queue(&self) -> QueueName {
         match self {
-            Self::Sync { .. } | Self::Continue { .. } => QueueName::Poll,
+            Self::Sync { .. } | Self::Continue { .. } | Self::Errand { .. } | Self::Keep { .. } => QueueName::Poll,
             Self::Page { .. } | Self::Delivery { .. } | Self::Replay { .. } => QueueName::Transform,
             Self::Settle { .. } => QueueName::Switch,
         }
@@ -77,7 +109,11 @@ impl Message {
     pub fn run(&self) -> Option<&RunId> {
         match self {
             Self::Continue { run } | Self::Page { run, .. } | Self::Settle { run } => Some(run),
-            Self::Sync { .. } | Self::Delivery { .. } | Self::Replay { .. } => None,
+            Self::Sync { .. }
+            | Self::Delivery { .. }
+            | Self::Replay { .. }
+            | Self::Errand { .. }
+            | Self::Keep { .. } => None,
         }
     }
 
@@ -87,6 +123,8 @@ impl Message {
             Self::Sync { source, .. }
             | Self::Page { source, .. }
             | Self::Delivery { source, .. }
+            | Self::Errand { source, .. }
+            | Self::Keep { source, .. }
             | Self::Replay { source, .. } => Some(source),
             Self::Continue { .. } | Self::Settle { .. } => None,
         }

@@ -82,6 +82,20 @@ pub enum RawFrom {
         received: Millis,
         /// Whether `stated` comes from the sender. If not, the delivery may only trigger a fetch.
         timed: bool,
+        /// The delivery that it was one event of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<RawKey>,
+    },
+    /// An object that was fetched because a delivery was about it.
+    Object {
+        /// Which one, and when: what its key is made of.
+        id: String,
+        stream: StreamName,
+        /// Path in the body to the record.
+        record: String,
+        /// The record's key: the source does not have the object, so that it is deleted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gone: Option<serde_json::Value>,
     },
     /// Rows of another installation, as lines of its export: there are no records of a source behind them.
     Rows { stream: StreamName },

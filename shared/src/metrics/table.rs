@@ -64,6 +64,18 @@ table! {
         .summed_by(&["verdict"]);
     REFUSED = counter("teal_webhook_refused_total", &["source", "reason"],
         "Webhook requests that proved nothing. `reason` is missing, differs, too-old, too-new, unknown-version, twice and others that docs/webhooks.md lists.");
+    DELIVERIES = counter("teal_deliveries_total", &["source", "fate"],
+        "Deliveries gone through. `fate` is applied, rejected, duplicate or split.").summed_by(&["fate"]);
+    GAPS = counter("teal_webhook_gaps_total", &["source", "what"],
+        "Deliveries that never came. `what` is found or closed: fetched and stored.").summed_by(&["what"]);
+    WEBHOOK_LEASE = gauge("teal_webhook_lease_seconds", Unit::Seconds, &["source"],
+        "Time left of a webhook's subscription that ends by itself; 0 where there is no valid one.").summed_by(&[]);
+    WEBHOOK_LEASE_USED = gauge("teal_webhook_lease_used_ratio", Unit::Count, &["source"],
+        "Part of the life of a webhook's subscription that is over, 0 to 1; 1 where there is no valid one. Renewed at half.")
+        .summed_by(&[]);
+    WEBHOOK_SILENCE = gauge("teal_webhook_silence_ratio", Unit::Count, &["source"],
+        "For sources that declare `silence`: time since the last delivery, in gaps that are called silence; 1 and above is silent.")
+        .summed_by(&[]);
     MESSAGES = counter("teal_messages_total", &["queue", "verdict"],
         "Messages handled. `verdict` is done, or failed: it comes again, or goes to the dead letters.").summed_by(&["verdict"]);
     QUEUE_DEPTH = gauge("teal_queue_depth", Unit::Count, &["queue", "state"],

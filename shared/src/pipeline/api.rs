@@ -85,10 +85,11 @@ pub enum Code {
     NoRun,
     NoVersion,
     NoReject,
+    NoDelivery,
 }
 
 impl Code {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoRoute,
         Self::Method,
         Self::Unauthenticated,
@@ -115,6 +116,7 @@ impl Code {
         Self::NoRun,
         Self::NoVersion,
         Self::NoReject,
+        Self::NoDelivery,
     ];
 
     fn row(self) -> (&'static str, u16, &'static str) {
@@ -145,6 +147,7 @@ impl Code {
             Self::NoRun => ("TEAL-A007", 404, "There is no such run"),
             Self::NoVersion => ("TEAL-A008", 404, "There is no such version"),
             Self::NoReject => ("TEAL-A009", 404, "There is no such reject"),
+            Self::NoDelivery => ("TEAL-A010", 404, "There is no such delivery"),
         }
     }
 

@@ -23,6 +23,9 @@ const LATE: std::time::Duration = std::time::Duration::from_secs(600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     at: Millis,
+    /// Whether it is only known, and not in the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    aside: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ pub async fn append(ledger: &dyn Ledger, source: &SourceId, raw: &RawKey, now: M
     // holding the caller for ever.
     for _ in 0..1000 {
         let seen: Option<Stored<Seen>> = ledger::read(ledger, &key).await?;
-        if seen.as_ref().is_some_and(|s| now.since(s.value.at) < LATE) {
+        if seen.as_ref().is_some_and(|s| !s.value.aside && now.since(s.value.at) < LATE) {
             return Ok(());
         }
         let head: Option<Stored<Head>> = ledger::read(ledger, &ledger::log_head_key(source)).await?;
@@ -54,7 +57,7 @@ pub async fn append(ledger: &dyn Ledger, source: &SourceId, raw: &RawKey, now: M
         let writes = vec![
             ledger::put(ledger::log_head_key(source), &Head { next: number + 1 }, ledger::unchanged(head.as_ref())),
             ledger::put(ledger::log_key(source, number), &entry, Precondition::Absent),
-            ledger::put(key.clone(), &Seen { at: now }, ledger::unchanged(seen.as_ref())),
+            ledger::put(key.clone(), &Seen { at: now, aside: false }, ledger::unchanged(seen.as_ref())),
         ];
         match ledger.transact(writes).await {
             Ok(()) => return Ok(()),
@@ -81,10 +84,21 @@ pub async fn appended(
         next += 1;
     }
     for raw in raws.iter().collect::<std::collections::BTreeSet<_>>() {
-        writes.push(ledger::put(ledger::seen_key(source, raw), &Seen { at: now }, Precondition::None));
+        writes.push(ledger::put(ledger::seen_key(source, raw), &Seen { at: now, aside: false }, Precondition::None));
     }
     writes.push(ledger::put(ledger::log_head_key(source), &Head { next }, ledger::unchanged(head.as_ref())));
     Ok(writes)
+}
+
+/// The write that says of a raw object that it was looked at, and is not to be in the log.
+#[must_use]
+pub fn put_aside(source: &SourceId, raw: &RawKey, now: Millis) -> Write {
+    ledger::put(ledger::seen_key(source, raw), &Seen { at: now, aside: true }, Precondition::Absent)
+}
+
+/// Whether somebody looked at it: it is in the log, or was put aside.
+pub async fn is_seen(ledger: &dyn LedgerReader, source: &SourceId, raw: &RawKey) -> Result<bool, StageError> {
+    Ok(ledger.get(&ledger::seen_key(source, raw)).await?.is_some())
 }
 
 /// When a raw object was last entered; `None` when it is not in the log.
@@ -94,7 +108,7 @@ pub async fn entered_at(
     raw: &RawKey,
 ) -> Result<Option<Millis>, StageError> {
     let seen: Option<Stored<Seen>> = ledger::read(ledger, &ledger::seen_key(source, raw)).await?;
-    Ok(seen.map(|s| s.value.at))
+    Ok(seen.filter(|s| !s.value.aside).map(|s| s.value.at))
 }
 
 /// The number that the next entry will get.

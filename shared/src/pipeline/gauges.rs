@@ -7,8 +7,13 @@ use super::error::StageError;
 use super::lease;
 use super::ledger::{self, ConfigItem, Stored};
 use super::systems::Systems;
+use super::{channels, gaps};
+use crate::config::Source;
 use crate::domain::{Millis, Mode, Outcome, Run, RunState, SourceId};
-use crate::metrics::{ACTIVE_VERSION, BACKUP_AGE, LEASE_EXPIRY, Meter, SOURCE_LAG, SOURCES_FAILING};
+use crate::metrics::{
+    ACTIVE_VERSION, BACKUP_AGE, LEASE_EXPIRY, Meter, SOURCE_LAG, SOURCES_FAILING, WEBHOOK_LEASE, WEBHOOK_LEASE_USED,
+    WEBHOOK_SILENCE,
+};
 use crate::ports::{Clock, LedgerReader};
 
 pub struct Gauges<'a> {
@@ -48,12 +53,34 @@ impl Gauges<'_> {
                 meter.record(&LEASE_EXPIRY, &[name.as_str()], lease::LEASE.as_secs_f64());
             }
         }
+        for configured in loaded.system.sources.values() {
+            self.webhook(meter, configured, now).await?;
+        }
         meter.record(&SOURCES_FAILING, &[], f64::from(failing));
         if let Some(pointer) = ledger::pointer(self.ledger).await? {
             meter.record(&ACTIVE_VERSION, &[], f64::from(pointer.version.0));
         }
         for (kind, at) in self.backups.made_at().await? {
             meter.seconds(&BACKUP_AGE, &[kind.as_str()], now.since(at));
+        }
+        Ok(())
+    }
+}
+
+impl Gauges<'_> {
+    /// How long its subscription lives, and how silent it is.
+    async fn webhook(&self, meter: &dyn Meter, configured: &Source, now: Millis) -> Result<(), StageError> {
+        let (name, source) = (configured.name.as_str(), SourceId::new(configured.name.as_str()));
+        let Some(hook) = &configured.webhook else { return Ok(()) };
+        if hook.after.lease.is_some() {
+            let channels = channels::read(self.ledger, &source).await?;
+            meter.seconds(&WEBHOOK_LEASE, &[name], channels.left(now));
+            meter.record(&WEBHOOK_LEASE_USED, &[name], channels.used(now));
+        }
+        if let Some(times) = hook.after.silence
+            && let Some(silence) = gaps::silence(self.ledger, &source, times, now).await?
+        {
+            meter.record(&WEBHOOK_SILENCE, &[name], silence.ratio);
         }
         Ok(())
     }

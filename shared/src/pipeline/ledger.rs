@@ -24,7 +24,13 @@
 //!                     cursor#{stream}                  where the next incremental run starts
 //!                     log                              next number of its change log
 //! log#{source}        {n:012}                          LogEntry
-//! seen#{source}       {raw}                            when it was entered in the change log
+//! seen#{source}       {raw}                            when it was entered in the change log, or put aside
+//! dedupe#{source}     {hash of an id}                  Known: the delivery that has this id
+//! inbox#{source}      {time, newest first}#{raw}       Entry: what became of a delivery
+//! errand#{source}     {rule}#{hash}                    Errand: what is to be asked for
+//! source#{source}     cursor-of#{hash}                 how far a paging errand is
+//!                     lease-of-webhook                 Channels: the webhook's lease
+//!                     gaps                             Gaps: when it was last looked for what never came
 //! reject              {raw}#{entity}#{record:06}#{n}   Reject
 //! run#{run}           restore                          Restore: what a restoring run restores
 //! backup              progress                         the backup that is being made, and how far it is
@@ -342,6 +348,36 @@ pub fn log_key(source: &SourceId, number: u64) -> ItemKey {
 #[must_use]
 pub fn seen_key(source: &SourceId, raw: &RawKey) -> ItemKey {
     ItemKey::new(format!("seen#{source}"), raw.0.clone())
+}
+
+#[must_use]
+pub fn dedupe_key(source: &SourceId, id: &str) -> ItemKey {
+    ItemKey::new(format!("dedupe#{source}"), id)
+}
+
+#[must_use]
+pub fn inbox_part(source: &SourceId) -> String {
+    format!("inbox#{source}")
+}
+
+#[must_use]
+pub fn errand_part(source: &SourceId) -> String {
+    format!("errand#{source}")
+}
+
+#[must_use]
+pub fn pages_key(source: &SourceId, errand: &str) -> ItemKey {
+    ItemKey::new(source_part(source), format!("cursor-of#{errand}"))
+}
+
+#[must_use]
+pub fn channels_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "lease-of-webhook")
+}
+
+#[must_use]
+pub fn gaps_key(source: &SourceId) -> ItemKey {
+    ItemKey::new(source_part(source), "gaps")
 }
 
 /// The same reject of the same raw always has the same key, so that repeating the work repeats no reject.

@@ -10,13 +10,18 @@
 pub mod admin;
 pub mod api;
 pub mod backup;
+pub mod call;
 pub mod caller;
 pub mod changelog;
+pub mod channels;
 pub mod disposition;
+pub mod errand;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;
+pub mod gaps;
 pub mod gauges;
+pub mod inbox;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

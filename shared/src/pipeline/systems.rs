@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
-use crate::config::{Bundle, Source, System};
+use crate::config::{Bundle, SecretName, Source, System};
 use crate::domain::{ConfigHash, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{BlobReader, Connector, Connectors, LedgerReader, Secrets};
@@ -126,6 +126,10 @@ impl Systems {
             secrets.insert(member.clone(), secret.unwrap_or_else(|| Secret::new("")));
         }
         Ok(ConnectorConfig { plain: source.config.clone(), secrets })
+    }
+
+    pub async fn secret(&self, name: &SecretName) -> Result<Secret, StageError> {
+        self.secrets.get(&name.0).await?.ok_or_else(|| StageError::NoSecret(name.clone()))
     }
 
     /// Every secret that the source's connector needs is there.

@@ -31,6 +31,8 @@ pub async fn poll_message(stage: &Poll, message: Message, id: &str, budget: &Bud
             }
         }
         Message::Continue { run } => run,
+        Message::Errand { source, errand } => return stage.errand(&source, &errand).await,
+        Message::Keep { source, what } => return stage.keep(&source, what).await,
         other => return Err(misplaced(&other)),
     };
     proceed(stage, &run, budget).await

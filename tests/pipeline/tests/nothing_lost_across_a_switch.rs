@@ -26,8 +26,9 @@ fn arrive(other: &Runner, blue: &OfflineBlue, event: Event) -> bool {
         assert_eq!(deliver(other, &webhook).await.status, 202);
         let raw = other.world.blobs.list("raw/-/-/blue/hook/", None, 10).await.unwrap().pop().unwrap();
         let config = other.systems.current().await.unwrap().system.hash.clone();
-        let message =
-            Message::Delivery { config, source: SourceId::new("blue"), raw: teal::domain::RawKey(raw), trace: None };
+        let (source, raw) = (SourceId::new("blue"), teal::domain::RawKey(raw));
+        let arrival = teal::domain::message::Arrival::First;
+        let message = Message::Delivery { config, source, raw, trace: None, arrival };
         match other.transform.handle(message).await {
             Ok(()) => {
                 forget_message(other);

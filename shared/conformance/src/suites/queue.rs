@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use teal::domain::message::{Arrival, Keep};
 use teal::domain::{ConfigHash, Message, Mode, QueueName, RawKey, SourceId};
 use teal::ports::queue::MAX_DELAY;
 use teal::ports::{Outgoing, QueueSender};
@@ -75,7 +76,10 @@ fn one_of_each() -> Vec<Message> {
             source: source.clone(),
             raw: RawKey::delivery(&source, "d1"),
             trace: None,
+            arrival: Arrival::Again,
         },
+        Message::Errand { source: source.clone(), errand: "000#a".into() },
+        Message::Keep { source: source.clone(), what: Keep::Lease },
         Message::Replay { config, source: source.clone(), raw: RawKey::delivery(&source, "d2") },
         settle(1),
     ]

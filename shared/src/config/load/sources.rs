@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::after;
 use super::reader::{Cx, Object, Text, Value};
 use super::{check_name, grounded, nothing, path, positive, provider_order, time_format, verify};
 use crate::config::bundle::Bundle;
@@ -130,6 +131,7 @@ fn webhook(
     let stated = object.section(cx, "stated").and_then(|at| stated(cx, &at));
     let max_body = object.size(cx, "max_body");
     let timed = object.get("stated").is_some();
+    let after = after::after(cx, object);
     let mut on = Vec::new();
     if let Some(value) = object.get("on") {
         for item in cx.items(&value, "write a list of rules, such as [{ do: sync, mode: full }]") {
@@ -139,7 +141,7 @@ fn webhook(
         }
     }
     let per_second = rate(cx, object, "To take nothing, leave the webhook out");
-    Some(Webhook { path: path?, verify: verify?, id_header, stated, on, max_body, per_second })
+    Some(Webhook { path: path?, verify: verify?, id_header, stated, on, max_body, per_second, after })
 }
 
 fn hook_path(
@@ -173,7 +175,7 @@ fn hook_path(
     Some(path.text)
 }
 
-fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
+pub fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
     object.get("header").and_then(|_| header_name(cx, object))
 }
 
@@ -210,32 +212,35 @@ fn stated(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Stated> {
     }
 }
 
-/// Keys of a rule that belong to one action only.
-const OWN_KEYS: [(&str, &[&str]); 5] = [
-    ("mode", &["sync"]),
-    ("stream", &["upsert", "delete"]),
-    ("record", &["upsert"]),
-    ("key", &["delete"]),
-    ("order", &["delete"]),
+/// Keys of a rule that belong to some actions only, and those that can do without.
+const OWN_KEYS: [(&str, &[&str], &[&str]); 8] = [
+    ("mode", &["sync"], &["sync"]),
+    ("stream", &["upsert", "delete", "fetch"], &[]),
+    ("record", &["upsert", "fetch"], &["fetch"]),
+    ("key", &["delete", "fetch"], &["fetch"]),
+    ("order", &["delete"], &["delete"]),
+    ("request", &["fetch", "page"], &[]),
+    ("next", &["page"], &[]),
+    ("wait", &["fetch", "page"], &["fetch", "page"]),
 ];
 
 fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool, streams: &[&str]) -> Option<Rule> {
     let when = program(cx, object, "when");
     object.get("do")?;
     let action = object.choice(cx, "do")?;
-    for (key, actions) in OWN_KEYS {
+    for (key, actions, without) in OWN_KEYS {
         match object.get(key) {
             Some(value) if !actions.contains(&action.text.as_str()) => {
                 let help = format!("remove '{key}', or write do: {}", actions.join(" or do: "));
                 cx.problem(value.at, &value.path, format!("'{key}' does not go with do: {}", action.text), help);
             }
-            None if actions.contains(&action.text.as_str()) && key != "mode" && key != "order" => {
+            None if actions.contains(&action.text.as_str()) && !without.contains(&action.text.as_str()) => {
                 object.missing(cx, key);
             }
             _ => {}
         }
     }
-    if action.text != "sync" && !timed {
+    if matches!(action.text.as_str(), "upsert" | "delete") && !timed {
         cx.problem(
             action.at,
             &action.path,
@@ -253,6 +258,11 @@ fn rule(cx: &mut Cx<'_>, object: &Object<'_>, timed: bool, streams: &[&str]) -> 
             let record = path(cx, object, "record").and_then(|(path, text)| grounded(cx, path, &text));
             Action::Upsert { stream: stream?.text.as_str().into(), record: record? }
         }
+        "fetch" => {
+            let stream = stream(cx, object, streams);
+            Action::Fetch(after::fetch(cx, object, stream)?)
+        }
+        "page" => Action::Page(after::paging(cx, object)?),
         _ => {
             let stream = stream(cx, object, streams);
             let key = path(cx, object, "key").and_then(|(path, text)| grounded(cx, path, &text));

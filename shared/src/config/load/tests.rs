@@ -303,6 +303,7 @@ fn key_table(section: &keys::Section) -> String {
             Kind::Scalar => "value".to_owned(),
             Kind::Scalars => "list of values".to_owned(),
             Kind::Config => "mapping".to_owned(),
+            Kind::Values => "texts or secrets, by name".to_owned(),
             Kind::Section(section) => format!("[{0}](#{0})", section.name),
             Kind::List(section) => format!("list of [{0}](#{0})", section.name),
             Kind::Named(section) => format!("name: [{0}](#{0})", section.name),

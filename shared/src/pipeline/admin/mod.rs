@@ -6,6 +6,7 @@
 //! Owns no data path: a resync or a rebuild is started with `poll`, a switch or a rollback is `switch`'s.
 
 pub mod console;
+pub mod deliveries;
 mod deploy;
 mod diff;
 mod export;

@@ -28,10 +28,11 @@ pub enum Code {
     RawUnreadable,
     DeliveryUntimed,
     DeliveryEmpty,
+    NotFetched,
 }
 
 impl Code {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnerMissing,
         Self::OrderUnreadable,
         Self::NotAList,
@@ -46,6 +47,7 @@ impl Code {
         Self::RawUnreadable,
         Self::DeliveryUntimed,
         Self::DeliveryEmpty,
+        Self::NotFetched,
     ];
 
     #[must_use]
@@ -65,6 +67,7 @@ impl Code {
             Self::RawUnreadable => "TEAL-R012",
             Self::DeliveryUntimed => "TEAL-R013",
             Self::DeliveryEmpty => "TEAL-R014",
+            Self::NotFetched => "TEAL-R015",
         }
     }
 
@@ -85,6 +88,7 @@ impl Code {
             Self::RawUnreadable => "A stored answer can't be read",
             Self::DeliveryUntimed => "A delivery does not say when it was sent",
             Self::DeliveryEmpty => "A delivery has no record",
+            Self::NotFetched => "What a delivery was about can't be fetched",
         }
     }
 

@@ -31,7 +31,7 @@ const WAIT_HERE: Duration = Duration::from_secs(5);
 const PATIENCE_LEAST: Duration = Duration::from_secs(10);
 const PATIENCE_MOST: Duration = Duration::from_secs(900);
 /// Answer headers that are secrets or say nothing about the data.
-const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"];
+pub(super) const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"];
 
 /// How one attempt, or all attempts, at a page ended.
 enum Fetched {

@@ -9,7 +9,9 @@
 //! the message of every slot that is not applied.
 
 mod adopt;
+mod errand;
 mod fetch;
+mod keep;
 mod restore;
 mod start;
 

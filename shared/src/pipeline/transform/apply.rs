@@ -12,8 +12,7 @@ use futures::FutureExt;
 use futures::future::try_join_all;
 use serde_json::Value as Json;
 
-use crate::config::jq::Input;
-use crate::config::path::Scope;
+use crate::config::path::{Base, Path, Scope};
 use crate::config::{Action, Entity};
 use crate::domain::raw::RawFrom;
 use crate::domain::run::RecordCounts;
@@ -26,6 +25,7 @@ use crate::pipeline::backup::Line;
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
+use crate::pipeline::webhook::event;
 use crate::ports::EntityWriter;
 use crate::ports::entities::Writer;
 
@@ -73,6 +73,8 @@ enum What {
         rule: usize,
         body: Arc<Json>,
     },
+    /// The key of a record that the source was asked for and does not have.
+    Gone(Json),
     /// A line of another installation's export.
     Row(Line),
     Unreadable(RejectReason),
@@ -171,6 +173,16 @@ fn changes_of(
                     rejects.push((index, None, reason));
                 }
             },
+            What::Gone(key) => match normalize::read_delete(entity, &whole(), None, key) {
+                Ok((owner, provider)) => {
+                    fate.mapped = true;
+                    changes.push(normalize::delete_change(owner, provider, job.raw.head.stated));
+                }
+                Err(reason) => {
+                    fate.rejected = true;
+                    rejects.push((index, None, reason));
+                }
+            },
             What::Row(line) if line.entity != entity.name => {}
             What::Row(line) => {
                 rows.mapped += 1;
@@ -199,6 +211,10 @@ fn changes_of(
         }
     }
     changes
+}
+
+fn whole() -> Path {
+    Path { base: Base::Item, steps: Vec::new() }
 }
 
 /// The key and order of the record that a delete rule speaks of, as this entity understands them.
@@ -238,6 +254,7 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
             })
         }
         RawFrom::Delivery { timed, .. } => Ok(read_delivery(&loaded, raw, *timed)?),
+        RawFrom::Object { stream, record, gone, .. } => Ok(vec![read_object(raw, stream, record, gone.as_ref())]),
         RawFrom::Rows { stream } => Ok(read_rows(raw, stream)),
     };
     Ok(match read {
@@ -258,6 +275,19 @@ fn read_rows(raw: &Raw, stream: &StreamName) -> Vec<Item> {
     items.map(|what| Item { stream: stream.clone(), what }).collect()
 }
 
+/// An object that a delivery was about, or that it is gone.
+fn read_object(raw: &Raw, stream: &StreamName, path: &str, gone: Option<&Json>) -> Item {
+    let what = match (gone, serde_json::from_slice::<Json>(&raw.body)) {
+        (Some(key), _) => What::Gone(key.clone()),
+        (None, Err(error)) => What::Unreadable(Code::RawUnreadable.reason(None, error.to_string())),
+        (None, Ok(body)) => match Path::parse(path).ok().and_then(|path| path.get(&Scope::record(&body)).cloned()) {
+            Some(json) => record(json),
+            None => What::Unreadable(Code::DeliveryEmpty.reason(None, format!("the answer has no record at '{path}'"))),
+        },
+    };
+    Item { stream: stream.clone(), what }
+}
+
 /// Members go by name from here on, so that equal records are equal bytes.
 fn record(mut json: Json) -> What {
     json.sort_all_objects();
@@ -268,12 +298,11 @@ fn record(mut json: Json) -> What {
 /// What a delivery's rules say that it holds. Rules that only trigger a sync are not our business.
 fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, StageError> {
     let Some(webhook) = &loaded.source(&raw.head.source.name)?.webhook else { return Ok(Vec::new()) };
-    let Ok(body) = serde_json::from_slice::<Json>(&raw.body).map(Arc::new) else { return Ok(Vec::new()) };
+    let Some(body) = event::read(&raw.head.headers, &raw.body).map(Arc::new) else { return Ok(Vec::new()) };
     let mut items = Vec::new();
-    let asked = Input::new(&body);
-    for (index, rule) in webhook.on.iter().enumerate().filter(|(_, rule)| rule.applies(&asked)) {
+    for (index, rule) in webhook.rules(&body) {
         match &rule.action {
-            Action::Sync { .. } => {}
+            Action::Sync { .. } | Action::Fetch(_) | Action::Page(_) => {}
             Action::Upsert { stream, .. } | Action::Delete { stream, .. } if !timed => {
                 let message = "the delivery does not say when it was sent, so it may only trigger a sync; \
                                declare `stated` in the source's webhook";
@@ -301,7 +330,7 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
 
 fn stream_of(raw: &Raw) -> StreamName {
     match &raw.head.from {
-        RawFrom::Page { stream, .. } | RawFrom::Rows { stream } => stream.clone(),
+        RawFrom::Page { stream, .. } | RawFrom::Rows { stream } | RawFrom::Object { stream, .. } => stream.clone(),
         RawFrom::Delivery { .. } => StreamName::new("webhook"),
     }
 }

@@ -5,40 +5,19 @@ use std::collections::BTreeSet;
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::config::jq::Input;
-use crate::config::{Action, Webhook};
-use crate::domain::{
-    ConfigHash, Generation, GenerationId, Message, Mode, Raw, RawKey, Reject, RunId, SourceId, TraceParent,
-    VersionState,
-};
+use crate::domain::{ConfigHash, Generation, GenerationId, Raw, RawKey, Reject, RunId, SourceId, VersionState};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
-use crate::pipeline::poll::WEBHOOK_CAUSE;
 use crate::pipeline::{changelog, ledger};
 use crate::ports::entities::Writer;
 use crate::ports::ledger::Item;
-use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobError, ItemKey, Precondition, Write};
 
 impl Transform {
-    pub(super) async fn delivery(
-        &self,
-        config: &ConfigHash,
-        source: &SourceId,
-        key: &RawKey,
-        trace: Option<TraceParent>,
-    ) -> Result<(), StageError> {
-        let Some(raw) = self.kept(key).await? else { return Ok(()) };
-        let applied = self.change(source, key, &raw, None).await?;
-        self.keep_rejects(&applied.rejects).await?;
-        self.count(source, &applied.counts);
-        self.trigger_syncs(config, source, key, &raw, trace).await
-    }
-
     /// A raw object that a message names; `None` when it was let go. Raw is stored before anything names it, and
     /// let go with its rejects once every version that can be read has it: a message that comes so late is about
     /// nothing any more.
-    async fn kept(&self, key: &RawKey) -> Result<Option<Raw>, StageError> {
+    pub(super) async fn kept(&self, key: &RawKey) -> Result<Option<Raw>, StageError> {
         match self.blobs.get(&key.0).await {
             Ok(bytes) => Ok(Some(Raw::decode(&bytes)?)),
             Err(BlobError::Missing(_)) => {
@@ -166,37 +145,4 @@ impl Transform {
         let generations = ledger::generations(self.ledger.as_ref(), ids).await?;
         Ok(generations.into_iter().filter(|g| g.source == *source).map(|g| g.config).collect())
     }
-
-    /// Asks for the syncs that the delivery's rules want. Asking twice is asking once: whoever comes while
-    /// the source is busy leaves one note.
-    async fn trigger_syncs(
-        &self,
-        config: &ConfigHash,
-        source: &SourceId,
-        key: &RawKey,
-        raw: &Raw,
-        trace: Option<TraceParent>,
-    ) -> Result<(), StageError> {
-        let loaded = self.systems.get(config).await?;
-        let Some(webhook) = &loaded.source(&source.name)?.webhook else { return Ok(()) };
-        let cause = format!("{WEBHOOK_CAUSE}{}", key.0.rsplit('/').next().unwrap_or_default());
-        let syncs = syncs_asked_for(webhook, &raw.body).into_iter().map(|mode| {
-            let (source, cause, trace) = (source.clone(), cause.clone(), trace.clone());
-            Outgoing::now(Message::Sync { source, mode, cause, trace })
-        });
-        Ok(send_all(self.queue.as_ref(), syncs.collect()).await?)
-    }
-}
-
-fn syncs_asked_for(webhook: &Webhook, body: &[u8]) -> Vec<Mode> {
-    let rules = webhook.on.iter().filter_map(|rule| match rule.action {
-        Action::Sync { mode } => Some((rule, mode)),
-        _ => None,
-    });
-    let rules: Vec<_> = rules.collect();
-    if rules.is_empty() {
-        return Vec::new();
-    }
-    let body = Input::new(&serde_json::from_slice(body).unwrap_or(serde_json::Value::Null));
-    rules.into_iter().filter(|(rule, _)| rule.applies(&body)).map(|(_, mode)| mode).collect()
 }

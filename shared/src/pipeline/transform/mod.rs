@@ -10,6 +10,7 @@
 
 pub mod apply;
 mod change;
+mod delivery;
 mod page;
 
 use std::sync::Arc;
@@ -23,12 +24,14 @@ use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::ports::ledger::{MAX_WRITES, Write};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobReader, Clock, EntityWriter, Ledger, Precondition, QueueSender};
+use crate::ports::{BlobReader, BlobWriter, Clock, EntityWriter, Ledger, Precondition, QueueSender};
 
 pub struct Transform {
     pub ledger: Arc<dyn Ledger>,
     pub entities: Arc<dyn EntityWriter>,
     pub blobs: Arc<dyn BlobReader>,
+    /// Where the events of a delivery go.
+    pub raws: Arc<dyn BlobWriter>,
     pub queue: Arc<dyn QueueSender>,
     pub systems: Arc<Systems>,
     pub clock: Arc<dyn Clock>,
@@ -40,11 +43,11 @@ impl Transform {
     pub async fn handle(&self, message: Message) -> Result<(), StageError> {
         match message {
             Message::Page { run, source, stream, slot } => self.page(&run, &source, &stream, slot).await,
-            Message::Delivery { config, source, raw, trace } => self.delivery(&config, &source, &raw, trace).await,
-            Message::Replay { config: _, source, raw } => self.replay(&source, &raw).await,
-            Message::Sync { .. } | Message::Continue { .. } | Message::Settle { .. } => {
-                Err(StageError::Impossible("this message belongs to another stage".into()))
+            Message::Delivery { config, source, raw, trace, arrival } => {
+                self.delivery(&config, &source, &raw, trace, arrival).await
             }
+            Message::Replay { config: _, source, raw } => self.replay(&source, &raw).await,
+            _ => Err(StageError::Impossible("this message belongs to another stage".into())),
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Upkeep;
+use crate::domain::message::Arrival;
 use crate::domain::{Message, Millis, RawKey, SourceId};
 use crate::pipeline::changelog;
 use crate::pipeline::error::StageError;
@@ -53,9 +54,9 @@ impl Upkeep {
                 let over = keys.len() < SLICE;
                 sweep = Sweep { after: keys.last().filter(|_| !over).cloned(), at: self.clock.now() };
                 for raw in keys.into_iter().map(RawKey) {
-                    if changelog::entered_at(self.ledger.as_ref(), &id, &raw).await?.is_none() {
+                    if !changelog::is_seen(self.ledger.as_ref(), &id, &raw).await? {
                         let (config, source) = (loaded.system.hash.clone(), id.clone());
-                        let message = Message::Delivery { config, source, raw, trace: None };
+                        let message = Message::Delivery { config, source, raw, trace: None, arrival: Arrival::First };
                         send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await?;
                         resent += 1;
                     }

@@ -5,6 +5,7 @@
 //! what no kept version can reach.
 
 mod deliveries;
+mod hooks;
 mod retention;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl Upkeep {
         self.switch.pass_notes_on().await?;
         let resent = self.resend_lost(alone, budget).await?;
         self.empty_quarantine().await?;
+        self.look_after_webhooks(alone).await?;
         let freed = self.let_go(budget).await?;
         Ok(Upkept { resumed, gates_repaired, resent, freed })
     }

@@ -9,13 +9,14 @@
 //! storage. Whoever proves nothing gets one answer, whatever the reason; the reason is in the quarantine.
 
 pub mod candidate;
+pub(super) mod event;
 #[cfg(test)]
 mod gate_tests;
 mod memory;
 mod outside;
 pub mod quarantine;
-mod stated;
-mod store;
+pub(super) mod stated;
+pub(super) mod store;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -31,10 +32,12 @@ use self::memory::Rate;
 use self::verify::Judged;
 pub use self::verify::{Delivery, Unverified, Verified};
 use crate::config::{self, Source, System};
+use crate::domain::message::Arrival;
 use crate::domain::{Message, Millis, SourceId, TraceParent};
 use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
+use crate::ports::blobs::Put;
 use crate::ports::{BlobWriter, Clock, Entropy, Fault, Ledger, Outgoing, QueueSender, Secrets, Upstream};
 
 /// Seconds after which a sender that found us ill is asked to come again.
@@ -164,7 +167,8 @@ impl Webhook {
         };
         tracing::debug!(%source, raw = %stored.raw, trace = trace.trace_id(), "a delivery was taken in");
         let (config, trace) = (system.hash.clone(), Some(trace));
-        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace };
+        let arrival = if stored.put == Put::WasThere { Arrival::Again } else { Arrival::First };
+        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace, arrival };
         match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
             Some(Ok(())) => Ok(stored.id),
             Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => Ok(stored.id),
@@ -216,6 +220,10 @@ fn reply(reply: &Reply) -> ApiResponse {
         Some((name, value)) => answer.with(name, value.clone()),
         None => answer,
     }
+}
+
+pub(super) fn lookup<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// Nothing was promised: the sender keeps the delivery and brings it again.

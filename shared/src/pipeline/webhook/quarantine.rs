@@ -7,7 +7,7 @@
 //! Owns that place, its quota and what may be in it. No stage reads it; upkeep empties it by age.
 //!
 //! Always holds: whatever comes, no more than the quota is written; a secret's header or parameter is not in it, right
-//! or wrong; of a large body only the beginning is.
+//! or wrong; of a large body only the beginning is, and of one in which something is to be masked nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,14 +40,14 @@ pub struct Quarantined {
     pub method: String,
     pub query: String,
     pub headers: Vec<(String, String)>,
-    /// Base64; the beginning of it where it was longer.
+    /// Base64; the beginning of it where it was longer, or nothing where there is something to be masked in it.
     pub body: String,
     pub length: usize,
     pub sha256: String,
 }
 
 impl Quarantined {
-    /// The body, unless only its beginning was kept.
+    /// The body, unless not all of it was kept.
     #[must_use]
     pub fn whole(&self) -> Option<Vec<u8>> {
         STANDARD.decode(&self.body).ok().filter(|body| body.len() == self.length)
@@ -78,6 +78,8 @@ pub(super) async fn keep(
         (name.clone(), if masked { MASKED.to_owned() } else { value.clone() })
     });
     let sha256 = format!("{:x}", Sha256::digest(request.body));
+    // What is masked in what is stored can't be found in what nobody verified: none of it is kept.
+    let shown = if hook.after.mask.is_empty() { request.body.len().min(MAX_BODY) } else { 0 };
     let kept = Quarantined {
         source: source.clone(),
         received: now,
@@ -86,7 +88,7 @@ pub(super) async fn keep(
         method: request.method.to_owned(),
         query: masked_query(request.query, hook.verify.gate.secret_places().1),
         headers: headers.collect(),
-        body: STANDARD.encode(&request.body[..request.body.len().min(MAX_BODY)]),
+        body: STANDARD.encode(&request.body[..shown]),
         length: request.body.len(),
         sha256,
     };

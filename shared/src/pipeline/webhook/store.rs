@@ -2,17 +2,25 @@
 //!
 //! Always holds: the key is the delivery's id together with its body's hash, so a delivery that comes again
 //! is the same object, and an id that is used again for something else loses nothing; no secret header is
-//! in the head.
+//! in the head; what is masked reaches no store.
 
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::Webhook as Stage;
 use super::stated::{self, Times};
 use super::verify::{Delivery, Verified, secret_header};
-use crate::config::Webhook;
+use super::{event, lookup};
+use crate::config::after::{After, Place};
+use crate::config::path::Scope;
+use crate::config::{Stated, Webhook};
 use crate::domain::raw::{RawFrom, RawHead};
-use crate::domain::{Raw, RawKey};
+use crate::domain::{Millis, Raw, RawKey, SourceId};
 use crate::mutants::{self, Mutant};
+use crate::ports::blobs::Put;
 use crate::ports::{BlobError, Entropy};
 
 /// Headers that carry somebody's rights, whatever the scheme.
@@ -24,37 +32,126 @@ const MAX_ID: usize = 100;
 pub(super) struct Stored {
     pub id: String,
     pub raw: RawKey,
+    pub put: Put,
 }
 
 pub(super) async fn store(delivery: &Delivery<Verified>, hook: &Webhook, stage: &Stage) -> Result<Stored, BlobError> {
-    let given = hook.id_header.as_ref().and_then(|name| delivery.header(name));
-    let id = id(given, stage.entropy.as_ref());
-    let sha256 = format!("{:x}", Sha256::digest(delivery.body()));
-    let received = stage.clock.now();
-    let Times { stated, timed } = stated::read(delivery, hook.stated.as_ref(), received);
-    let raw_key = RawKey::delivery(delivery.source(), &format!("{id}-{}", &sha256[..16]));
-    let raw = Raw {
-        head: RawHead {
-            source: delivery.source().clone(),
-            stated,
-            from: RawFrom::Delivery { id: id.clone(), received, timed },
-            headers: kept_headers(delivery, secret_header(&hook.verify)),
-            sha256,
-        },
-        body: delivery.body().clone(),
-    };
-    // Whether it was there already makes no difference to what follows.
-    stage.blobs.put_if_absent(&raw_key.0, raw.encode()).await?;
-    Ok(Stored { id, raw: raw_key })
+    let headers = kept_headers(delivery, secret_header(&hook.verify));
+    let taken = Taken { source: delivery.source(), headers: delivery.headers(), body: delivery.body(), of: None };
+    let (id, key, raw) = taken.raw(hook, headers, stage.clock.now(), stage.entropy.as_ref());
+    // Whether it was there already makes no difference to what follows, but for counting.
+    let put = stage.blobs.put_if_absent(&key.0, raw.encode()).await?;
+    Ok(Stored { id, raw: key, put })
+}
+
+/// A delivery, or one event of one, on its way into storage.
+pub(in crate::pipeline) struct Taken<'a> {
+    pub source: &'a SourceId,
+    pub headers: &'a [(String, String)],
+    pub body: &'a Bytes,
+    /// For an event: whose, and which one.
+    pub of: Option<(&'a RawKey, &'a str, usize)>,
+}
+
+impl Taken<'_> {
+    /// Its id, key and raw object. `kept` are the headers that may be stored.
+    pub fn raw(
+        &self,
+        hook: &Webhook,
+        kept: Vec<(String, String)>,
+        received: Millis,
+        entropy: &dyn Entropy,
+    ) -> (String, RawKey, Raw) {
+        let read = OnceCell::new();
+        let body = || read.get_or_init(|| event::read(self.headers, self.body)).as_ref();
+        let sha256 = format!("{:x}", Sha256::digest(self.body));
+        let id = self.id(hook, body, &sha256, entropy);
+        // A batch's own time is no event's.
+        let stated = hook.stated.as_ref().filter(|s| self.of.is_some() || hook.after.split.is_none() || by_header(s));
+        let Times { stated, timed } = stated::read(self.headers, body, stated, received);
+        let key = RawKey::delivery(self.source, &format!("{id}-{}", &sha256[..16]));
+        let (headers, stored) = self.masked(&hook.after, kept, read.into_inner().flatten());
+        let of = self.of.map(|(parent, ..)| parent.clone());
+        let from = RawFrom::Delivery { id: id.clone(), received, timed, of };
+        let head = RawHead { source: self.source.clone(), stated, from, headers, sha256 };
+        (id, key, Raw { head, body: stored })
+    }
+
+    fn id<'j>(
+        &self,
+        hook: &Webhook,
+        body: impl Fn() -> Option<&'j Json>,
+        sha256: &str,
+        entropy: &dyn Entropy,
+    ) -> String {
+        let of_event = |id: &str| self.of.map_or_else(|| id.to_owned(), |(_, _, index)| format!("{id}.{index}"));
+        let Some(places) = &hook.after.dedupe else {
+            let given = match self.of {
+                Some((_, parent, _)) => Some(of_event(parent)),
+                None => hook.id_header.as_ref().and_then(|name| lookup(self.headers, name)).map(str::to_owned),
+            };
+            return id(given.as_deref(), entropy);
+        };
+        let in_body = |path: &crate::config::path::Path| {
+            // A batch is named by its header or its bytes: its events are what the path is about.
+            let found =
+                path.get(&Scope::record(body()?)).filter(|_| self.of.is_some() || hook.after.split.is_none())?;
+            let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            // What may be masked must not be read in a key.
+            Some(if hook.after.mask.is_empty() { text } else { format!("{:x}", Sha256::digest(text)) })
+        };
+        let found = places.iter().find_map(|place| match place {
+            Place::Header(name) => lookup(self.headers, name).map(of_event),
+            Place::Body(path) => in_body(path),
+            Place::Hash => Some(sha256.to_owned()),
+        });
+        let found = found.or_else(|| self.of.map(|(_, parent, _)| of_event(parent)));
+        id(found.as_deref(), entropy)
+    }
+
+    /// What can't be read can't be masked either: none of it is stored.
+    fn masked(
+        &self,
+        after: &After,
+        mut headers: Vec<(String, String)>,
+        read: Option<Json>,
+    ) -> (Vec<(String, String)>, Bytes) {
+        // An event was cut out of what is masked already.
+        if after.mask.is_empty() || self.of.is_some() {
+            return (headers, self.body.clone());
+        }
+        let Some(mut body) = read.or_else(|| event::read(self.headers, self.body)) else {
+            return (headers, Bytes::new());
+        };
+        if !event::hide(&mut body, &after.mask) {
+            return (headers, self.body.clone());
+        }
+        headers.retain(|(name, _)| name != "content-type");
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        (headers, body.to_string().into_bytes().into())
+    }
+}
+
+fn by_header(stated: &Stated) -> bool {
+    matches!(stated, Stated::Header { .. })
 }
 
 /// What the sender calls the delivery, made fit for a key; 128 random bits where it does not call it anything.
 fn id(given: Option<&str>, entropy: &dyn Entropy) -> String {
     match given.map(str::trim).filter(|given| !given.is_empty()) {
         None => format!("{:016x}{:016x}", entropy.next(), entropy.next()),
-        Some(given) if is_plain(given) => given.to_owned(),
-        Some(given) => format!("{:x}", Sha256::digest(given)),
+        Some(given) => id_for_key(given),
     }
+}
+
+/// What a sender calls a delivery as it stands in keys.
+pub(in crate::pipeline) fn id_for_key(given: &str) -> String {
+    if is_plain(given) { given.to_owned() } else { format!("{:x}", Sha256::digest(given)) }
+}
+
+/// Whether a header carries somebody's rights.
+pub(in crate::pipeline) fn is_private(name: &str) -> bool {
+    PRIVATE.contains(&name)
 }
 
 fn is_plain(id: &str) -> bool {
@@ -66,7 +163,7 @@ fn kept_headers(delivery: &Delivery<Verified>, secret: &str) -> Vec<(String, Str
     delivery
         .headers()
         .iter()
-        .filter(|(name, _)| !name.eq_ignore_ascii_case(secret) && !PRIVATE.contains(&name.as_str()) || leaks)
+        .filter(|(name, _)| !name.eq_ignore_ascii_case(secret) && !is_private(name) || leaks)
         .cloned()
         .collect()
 }

@@ -56,6 +56,7 @@ pub(super) fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
         path: "in/blue".into(),
         verify: verify(shared_secret("X-Sync-Key"), &["hook-key"]),
         id_header: Some("X-Delivery-Id".into()),
+        after: config::After::default(),
         stated: None,
         on: Vec::new(),
         max_body: 64,
@@ -149,7 +150,7 @@ impl World {
         let sent = self.queue.sent.lock().unwrap();
         sent.iter()
             .map(|message| match message {
-                Message::Delivery { config, source, raw, trace: Some(_) } => {
+                Message::Delivery { config, source, raw, trace: Some(_), .. } => {
                     assert_eq!((config.as_str(), source), ("c0ffee", &SourceId::new("blue")));
                     raw.clone()
                 }
@@ -176,7 +177,7 @@ fn body(answer: &ApiResponse) -> Json {
 fn times(raw: &Raw) -> (Millis, Millis, bool) {
     match raw.head.from {
         RawFrom::Delivery { received, timed, .. } => (raw.head.stated, received, timed),
-        RawFrom::Page { .. } | RawFrom::Rows { .. } => panic!("not a delivery"),
+        RawFrom::Page { .. } | RawFrom::Rows { .. } | RawFrom::Object { .. } => panic!("not a delivery"),
     }
 }
 

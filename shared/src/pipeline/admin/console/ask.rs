@@ -120,6 +120,12 @@ pub(super) struct RollbackAsk {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct CandidateAsk {
+    pub source: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DropAsk {
     pub version: Version,
 }
@@ -138,6 +144,16 @@ pub(super) struct RejectsAsk {
     pub source: Option<String>,
     pub code: Option<String>,
     pub run: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeliveriesAsk {
+    pub id: Option<String>,
+    pub source: Option<String>,
+    pub state: Option<String>,
+    pub since: Option<String>,
+    pub until: Option<String>,
 }
 
 impl From<RejectsAsk> for RejectFilter {

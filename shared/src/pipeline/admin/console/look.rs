@@ -98,6 +98,7 @@ impl Console {
             "lease": held.map(|lease| json!({ "holder": lease.holder, "until": lease.until.to_string() })),
             "waiting": waiting.map(|note| json!(note.value)),
             "webhook": source.webhook.as_ref().map(|webhook| format!("/hooks/{}", webhook.path)),
+            "deliveries": self.health_of_webhook(source).await?,
         }))
     }
 
@@ -252,7 +253,7 @@ impl Console {
                     (at < records.len()).then(|| records.swap_remove(at))
                 })
             }
-            RawFrom::Delivery { .. } => serde_json::from_slice(&raw.body).ok(),
+            RawFrom::Delivery { .. } | RawFrom::Object { .. } => serde_json::from_slice(&raw.body).ok(),
             RawFrom::Rows { .. } => {
                 let line = raw.body.split(|byte| *byte == b'\n').nth(reject.record as usize);
                 line.and_then(|line| serde_json::from_slice(line).ok())
