@@ -131,6 +131,27 @@ fn every_sender_that_is_known_by_name_needs_no_more_than_it_must() {
 }
 
 #[test]
+fn every_sender_has_a_page_whose_webhook_is_right() {
+    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut pages: Vec<PathBuf> =
+        std::fs::read_dir(docs.join("webhooks")).unwrap().map(|page| page.unwrap().path()).collect();
+    pages.push(docs.join("webhooks.md"));
+    let (start, end) = (GOOD.find("    webhook:").unwrap(), GOOD.find("    limits:").unwrap());
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        for example in text.split("```yaml\n").skip(1) {
+            let example = example.split("```").next().unwrap();
+            let hook: String = example.lines().map(|line| format!("    {line}\n")).collect();
+            let system = format!("{}{hook}{}", &GOOD[..start], &GOOD[end..]);
+            load(&bundle(&system)).unwrap_or_else(|problems| panic!("{}: {problems}", page.display()));
+        }
+    }
+    for name in teal_gate::preset::NAMES.iter().filter(|name| !["youtube", "svix"].contains(name)) {
+        assert!(pages.iter().any(|page| page.file_stem().is_some_and(|stem| stem == *name)), "{name} has no page");
+    }
+}
+
+#[test]
 fn what_proves_nothing_is_no_configuration() {
     for (hook, says) in [
         ("verify: githup, {S}", "did you mean 'github'?"),

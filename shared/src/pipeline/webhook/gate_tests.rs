@@ -469,3 +469,62 @@ fn a_template_with_the_address_takes_the_one_that_the_sender_was_given() {
     sent.headers.push(("host".into(), "evil.example.com".into()));
     assert_eq!(world.receive(sent).status, 202);
 }
+
+fn lease() -> crate::config::after::Lease {
+    let (life, cover) = (Duration::from_secs(432_000), Duration::from_secs(900));
+    crate::config::after::Lease {
+        create: None,
+        refresh: None,
+        stop: None,
+        read: None,
+        confirm: true,
+        with: json!({ "topic": TOPIC }),
+        secrets: Default::default(),
+        address: String::new(),
+        life,
+        cover,
+    }
+}
+
+fn leased(preset: Preset, known: &channels::Channels) -> World {
+    let world = world_with(|hook| {
+        hook.verify = verify(policy(preset), &["hook-key"]);
+        hook.verify.preset = preset;
+        hook.after.lease = Some(lease());
+    });
+    world.ledger.put(crate::pipeline::ledger::channels_key(&SourceId::new("blue")), known);
+    world
+}
+
+fn channel(id: &str, resource: serde_json::Value) -> channels::Channel {
+    channels::Channel { id: id.into(), resource, since: Millis(NOW), until: Millis(NOW + 1) }
+}
+
+#[test]
+fn a_hub_that_asks_about_what_teal_did_not_ask_for_gets_no_challenge_back() {
+    let ask = || get(&format!("hub.mode=subscribe&hub.topic={TOPIC}&hub.challenge=77&hub.lease_seconds=60"));
+    let world = leased(Preset::WebSub, &channels::Channels::default());
+    assert_eq!(world.receive(ask()).status, 404);
+    let pending = Some(channel("a", json!(null)));
+    let world = leased(Preset::WebSub, &channels::Channels { pending, ..Default::default() });
+    assert_eq!((world.receive(ask()).status, world.receive(ask()).status), (200, 404));
+    let known = ready(channels::read(world.ledger.as_ref(), &SourceId::new("blue"))).unwrap();
+    assert_eq!(known.live.unwrap().until, Millis(NOW + 60_000), "the hub's word counts");
+}
+
+#[test]
+fn a_channel_that_teal_did_not_open_proves_nothing_even_with_the_token() {
+    let known = channels::Channels {
+        live: Some(channel("msg_1", json!("msg_1"))),
+        pending: Some(channel("next", json!(null))),
+        ..Default::default()
+    };
+    let world = leased(Preset::GoogleCalendar, &known);
+    let sent = |id: &str, resource: &str| {
+        let headers = [("x-goog-channel-token", SECRET), ("x-goog-channel-id", id), ("x-goog-resource-id", resource)];
+        post(headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), "")
+    };
+    for (id, resource, status) in [("msg_1", "msg_1", 200), ("next", "any", 200), ("msg_1", "other", 403), ("x", "y", 403)] {
+        assert_eq!(world.receive(sent(id, resource)).status, status, "{id} {resource}");
+    }
+}

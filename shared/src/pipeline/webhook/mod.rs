@@ -22,6 +22,7 @@ mod tests;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -37,6 +38,7 @@ use crate::domain::{Message, Millis, SourceId, TraceParent};
 use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
+use crate::pipeline::channels;
 use crate::ports::blobs::Put;
 use crate::ports::{BlobWriter, Clock, Entropy, Fault, Ledger, Outgoing, QueueSender, Secrets, Upstream};
 
@@ -117,7 +119,7 @@ impl Webhook {
         }
         let source = SourceId::new(source.name.as_str());
         let delivery = Delivery::new(source.clone(), request);
-        match verify::judge(delivery, &hook.verify, self, now).await? {
+        match verify::judge(delivery, hook, self, now).await? {
             Judged::Genuine(delivery) => {
                 let id = self.take_in(system, hook, &delivery).await?;
                 Ok(("accepted", accepted(hook.verify.gate.answers(), &id)))
@@ -130,10 +132,24 @@ impl Webhook {
                         tracing::warn!(%source, "the sender says that its subscription is over; subscribe again");
                         true
                     }
-                    Handshake::Answer(_) | Handshake::Subscribed { .. } => true,
+                    Handshake::Subscribed { topic, lease, .. } => {
+                        match &hook.after.lease {
+                            // Only what was asked for is wanted.
+                            Some(ours) => {
+                                let life = lease.map(Duration::from_secs);
+                                let asked = channels::confirm(self.ledger.as_ref(), ours, &source, topic, life, now).await;
+                                asked.map_err(|error| unavailable(&source, &error))?
+                            }
+                            None => true,
+                        }
+                    }
+                    Handshake::Answer(_) => true,
                 };
                 if !kept {
-                    return Ok(("unverified", refused(hook.verify.gate.answers())));
+                    return match handshake {
+                        Handshake::Subscribed { .. } => Err(no_route()),
+                        _ => Ok(("unverified", refused(hook.verify.gate.answers()))),
+                    };
                 }
                 Ok(("handshake", reply(handshake.reply())))
             }

@@ -9,13 +9,14 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use teal_gate::{Facts, Handshake, Key, Refusal, Request, Verdict};
+use teal_gate::{Channel, Facts, Handshake, Key, Preset, Refusal, Request, Verdict};
 
 use super::candidate;
 use super::{HookRequest, Webhook, no_secret, outside, unavailable};
-use crate::config::Verify;
+use crate::config::{self, Verify};
 use crate::domain::{Millis, SourceId};
 use crate::pipeline::api::Problem;
+use crate::pipeline::channels;
 
 pub struct Unverified(());
 pub struct Verified(());
@@ -77,10 +78,11 @@ pub(super) fn secret_header(how: &Verify) -> &str {
 
 pub(super) async fn judge(
     delivery: Delivery<Unverified>,
-    how: &Verify,
+    hook: &config::Webhook,
     stage: &Webhook,
     now: Millis,
 ) -> Result<Judged, Problem> {
+    let how = &hook.verify;
     // Questions that need no key are answered whatever else is down.
     if let Some(handshake) = how.gate.greet(&delivery.request()) {
         return Ok(Judged::Handshake(handshake));
@@ -96,7 +98,9 @@ pub(super) async fn judge(
     };
     let awaiting =
         how.gate.captures() && keys.is_empty() && candidate::is_awaited(&delivery.source, stage, now).await?;
-    Ok(match how.gate.judge(&delivery.request(), &keys, &Facts { awaiting, channels: None }, now.0) {
+    let channels = opened(&delivery.source, hook, stage).await?;
+    let facts = Facts { awaiting, channels: channels.as_deref() };
+    Ok(match how.gate.judge(&delivery.request(), &keys, &facts, now.0) {
         Verdict::Genuine => {
             let Delivery { source, method, query, headers, body, .. } = delivery;
             Judged::Genuine(Delivery { source, method, query, headers, body, state: PhantomData })
@@ -104,6 +108,19 @@ pub(super) async fn judge(
         Verdict::Handshake(handshake) => Judged::Handshake(handshake),
         Verdict::Refused(refusal) => Judged::Refused(delivery, refusal),
     })
+}
+
+/// The channels that Teal opened itself, where it does; one that is just being opened has no resource yet.
+async fn opened(source: &SourceId, hook: &config::Webhook, stage: &Webhook) -> Result<Option<Vec<Channel>>, Problem> {
+    if hook.verify.preset != Preset::GoogleCalendar || hook.after.lease.is_none() {
+        return Ok(None);
+    }
+    let known = channels::read(stage.ledger.as_ref(), source).await.map_err(|error| unavailable(source, &error))?;
+    let channel = |channel: channels::Channel| Channel {
+        resource: channel.resource.as_str().map(str::to_owned),
+        id: channel.id,
+    };
+    Ok(Some(known.live.into_iter().chain(known.pending).chain(known.old).map(channel).collect()))
 }
 
 /// Keys that are valid now. One that is no use is told to the operator and left out, as long as another is left.
