@@ -6,8 +6,6 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::path::{Path, Step};
 
-/// Brackets of a form's name that make levels; what is beyond stays in the last name.
-const DEEPEST: usize = 32;
 const HIDDEN: &str = "***";
 
 /// The body as a tree. A form's names nest by brackets, `data[merges][FNAME]`; a name that comes twice is a list; a
@@ -24,47 +22,14 @@ fn is_form(headers: &[(String, String)]) -> bool {
 }
 
 fn form(body: &[u8]) -> Json {
-    let mut tree = Map::new();
-    for (name, value) in form_urlencoded::parse(body) {
-        let mut steps = steps(&name);
-        let first = steps.remove(0);
-        let value = match value.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(&value)) {
-            Some(Ok(json)) if steps.is_empty() => json,
-            _ => Json::String(value.into_owned()),
-        };
-        put(tree.entry(first).or_insert(Json::Null), &steps, value);
-    }
-    Json::Object(tree)
-}
-
-fn steps(name: &str) -> Vec<String> {
-    let whole = || vec![name.to_owned()];
-    let Some((first, rest)) = name.split_once('[') else { return whole() };
-    let Some(rest) = rest.strip_suffix(']') else { return whole() };
-    std::iter::once(first).chain(rest.splitn(DEEPEST, "][")).map(str::to_owned).collect()
-}
-
-fn put(place: &mut Json, steps: &[String], value: Json) {
-    match (steps.split_first(), &mut *place) {
-        (None, Json::Null) => *place = value,
-        (None, Json::Array(list)) => list.push(value),
-        (None, _) => *place = Json::Array(vec![place.take(), value]),
-        // `name[]` is one more of a list.
-        (Some((step, [])), Json::Null) if step.is_empty() => *place = Json::Array(vec![value]),
-        (Some((step, [])), Json::Array(list)) if step.is_empty() => list.push(value),
-        (Some((step, rest)), Json::Object(members)) => {
-            put(members.entry(step.clone()).or_insert(Json::Null), rest, value);
-        }
-        (Some((step, rest)), _) => {
-            let mut members = Map::new();
-            let before = place.take();
-            if !before.is_null() {
-                members.insert(String::new(), before);
-            }
-            put(members.entry(step.clone()).or_insert(Json::Null), rest, value);
-            *place = Json::Object(members);
+    let mut tree = teal_gate::form::tree(body);
+    for value in tree.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let json = value.as_str().filter(|text| text.trim_start().starts_with(['{', '[']));
+        if let Some(json) = json.and_then(|text| serde_json::from_str(text).ok()) {
+            *value = json;
         }
     }
+    tree
 }
 
 /// Hides what these paths lead to. Says whether there was anything.
