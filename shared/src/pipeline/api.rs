@@ -84,10 +84,11 @@ pub enum Code {
     NoRun,
     NoVersion,
     NoReject,
+    ObjectGone,
 }
 
 impl Code {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NoRoute,
         Self::Method,
         Self::Unauthenticated,
@@ -113,6 +114,7 @@ impl Code {
         Self::NoRun,
         Self::NoVersion,
         Self::NoReject,
+        Self::ObjectGone,
     ];
 
     fn row(self) -> (&'static str, u16, &'static str) {
@@ -142,6 +144,7 @@ impl Code {
             Self::NoRun => ("TEAL-A007", 404, "There is no such run"),
             Self::NoVersion => ("TEAL-A008", 404, "There is no such version"),
             Self::NoReject => ("TEAL-A009", 404, "There is no such reject"),
+            Self::ObjectGone => ("TEAL-E004", 500, "A stored object is gone"),
         }
     }
 
