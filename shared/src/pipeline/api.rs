@@ -86,10 +86,11 @@ pub enum Code {
     NoVersion,
     NoReject,
     NoDelivery,
+    ObjectGone,
 }
 
 impl Code {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoRoute,
         Self::Method,
         Self::Unauthenticated,
@@ -117,6 +118,7 @@ impl Code {
         Self::NoVersion,
         Self::NoReject,
         Self::NoDelivery,
+        Self::ObjectGone,
     ];
 
     fn row(self) -> (&'static str, u16, &'static str) {
@@ -148,6 +150,7 @@ impl Code {
             Self::NoVersion => ("TEAL-A008", 404, "There is no such version"),
             Self::NoReject => ("TEAL-A009", 404, "There is no such reject"),
             Self::NoDelivery => ("TEAL-A010", 404, "There is no such delivery"),
+            Self::ObjectGone => ("TEAL-E004", 500, "A stored object is gone"),
         }
     }
 

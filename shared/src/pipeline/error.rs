@@ -74,7 +74,8 @@ impl StageError {
             Self::NoSecret(_) => Code::NoSecret,
             Self::NoRun(_) => Code::NoRun,
             Self::NoVersion(_) => Code::NoVersion,
-            Self::Blob(BlobError::Missing(_)) | Self::Raw(_) => Code::Internal,
+            Self::Blob(BlobError::Missing(_)) => Code::ObjectGone,
+            Self::Raw(_) => Code::Internal,
         }
     }
 

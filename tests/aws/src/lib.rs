@@ -1,10 +1,10 @@
-//! What the tests of the AWS adapters share: harnesses on the emulator, and a wire on which anything can happen.
+//! What the tests of the AWS adapters share: harnesses and a whole system on the emulator.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 pub mod harness;
 pub mod talents;
-pub mod wire;
+pub mod world;
 
 /// The harness of a suite, or the end of the test where there is no emulator.
 #[macro_export]

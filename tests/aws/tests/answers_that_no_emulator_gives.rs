@@ -19,7 +19,7 @@ use teal_aws::s3_blobs::S3Blobs;
 use teal_aws::secrets::AwsSecrets;
 use teal_aws::sqs_queue::SqsQueue;
 use teal_aws_tests::harness::SYSTEM;
-use teal_aws_tests::wire::{Answer, Request, Wire};
+use teal_emulator::wire::{Answer, Request, Wire};
 
 /// The SDK's attempts with one call, as `Wire::clients` sets them, and ours.
 const SDK: usize = 3;

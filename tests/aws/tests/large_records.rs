@@ -13,7 +13,7 @@ use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 use teal_aws::dynamodb::entities::DynamoEntities;
 use teal_aws_tests::harness::{Account, SYSTEM};
 use teal_aws_tests::talents::{generation, page, row, spec, upsert};
-use teal_aws_tests::wire::{Answer, Wire};
+use teal_emulator::wire::{Answer, Wire};
 
 async fn open(account: &Account, owner_is_key: bool) -> DynamoEntities {
     let (clients, table) = account.new_table().await;

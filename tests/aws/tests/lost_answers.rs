@@ -22,8 +22,8 @@ use teal_aws::dynamodb::tables;
 use teal_aws::s3_blobs::S3Blobs;
 use teal_aws_tests::harness::SYSTEM;
 use teal_aws_tests::talents::{generation, page, spec};
-use teal_aws_tests::wire::{Answer, Request, Wire};
 use teal_emulator::Emulator;
+use teal_emulator::wire::{Answer, Request, Wire};
 
 /// Clients on the emulator, in a new account, behind a script; and a table without the script.
 async fn behind(

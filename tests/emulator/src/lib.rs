@@ -1,6 +1,6 @@
 //! An AWS emulator for tests: installed by itself, one for each test process, gone with it.
 //!
-//! Owns the emulator's process and how to reach it. Owns no table and no stack: tests make theirs, each in an
+//! Owns the emulator's process, how to reach it, and a wire before it on which anything can happen. Owns no table and no stack: tests make theirs, each in an
 //! account of its own.
 //!
 //! Always holds: it listens on loopback alone, on a port that was free. It ends when the test process does, also
@@ -8,6 +8,7 @@
 //! can't be had, a test says so and passes, unless `TEAL_REQUIRE_EMULATOR=1`.
 
 pub mod install;
+pub mod wire;
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
@@ -117,6 +118,27 @@ impl Emulator {
 
     pub async fn config(&self, account: &str) -> SdkConfig {
         config(&self.url, account).await
+    }
+
+    /// Kills one of the processes of the functions that it runs, the `nth` modulo how many there are; whether there
+    /// was one.
+    pub fn kill_a_function(&self, nth: usize) -> bool {
+        let functions = self.functions();
+        let Some(pid) = functions.get(nth % functions.len().max(1)) else { return false };
+        Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    /// Processes of its group that are functions, by what Lambda calls their program.
+    fn functions(&self) -> Vec<String> {
+        let group = self.child.id().to_string();
+        let stats = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = stats.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+        let of_group = stats.filter_map(|stat| {
+            // Id, program, state, parent, group.
+            let (id, rest) = stat.split_once(" (bootstrap) ")?;
+            (rest.split(' ').nth(2) == Some(&group)).then(|| id.to_owned())
+        });
+        of_group.collect()
     }
 
     /// Puts the emulator's clock forward, for all of its accounts.

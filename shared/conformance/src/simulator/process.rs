@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use bytes::Bytes;
-use teal::domain::{QueueName, VersionState};
+use teal::domain::{Message, QueueName, VersionState};
 use teal::mutants::{self, Mutant};
 use teal::pipeline::admin::RejectFilter;
 use teal::pipeline::poll::Budget;
@@ -14,7 +14,7 @@ use teal::pipeline::switch::MoveTo;
 use teal::pipeline::webhook::HookRequest;
 use teal::pipeline::{StageError, Systems, ledger};
 use teal::ports::queue::{Outgoing, send_all};
-use teal::ports::{Clock, QueueSender};
+use teal::ports::{BlobReader, Clock, QueueSender};
 use teal::trigger::queues;
 
 use super::library::{Configurations, Library};
@@ -94,10 +94,22 @@ impl Process {
                 } else {
                     stores.queue.delete(received);
                 }
+            } else if self.is_about_nothing(received).await {
+                // Of all that fails, only this goes to the dead letters: whether it was right to let its raw go is
+                // looked at elsewhere.
+                stores.queue.bury(received);
             } else {
                 // Never put aside: whoever would be is tried until everything should have drained, and is seen then.
                 stores.queue.release(received, Duration::from_secs(1 << received.receives.saturating_sub(1).min(6)));
             }
+        }
+    }
+
+    /// Whether the raw object of a delivery was let go before this message of it came.
+    async fn is_about_nothing(&self, received: &Received) -> bool {
+        match received.message() {
+            Message::Delivery { raw, .. } => self.world.stores.blobs.get(&raw.0).await.is_err(),
+            _ => false,
         }
     }
 
@@ -126,7 +138,7 @@ impl Process {
         let started = self.stages.poll.start_rebuild(switch, force, "somebody".into()).await;
         self.told("rebuild", &started);
         if let Ok(run) = started {
-            let go_on = Outgoing::now(teal::domain::Message::Continue { run });
+            let go_on = Outgoing::now(Message::Continue { run });
             let _ = send_all(self.queue.as_ref(), vec![go_on]).await;
         }
     }

@@ -14,18 +14,11 @@ use crate::ports::ledger::Item;
 use crate::ports::{BlobError, ItemKey, Precondition, Write};
 
 impl Transform {
-    /// A raw object that a message names; `None` when it was let go. Raw is stored before anything names it, and
-    /// let go with its rejects once every version that can be read has it: a message that comes so late is about
-    /// nothing any more.
-    pub(super) async fn kept(&self, key: &RawKey) -> Result<Option<Raw>, StageError> {
-        match self.blobs.get(&key.0).await {
-            Ok(bytes) => Ok(Some(Raw::decode(&bytes)?)),
-            Err(BlobError::Missing(_)) => {
-                tracing::info!(raw = %key, "a message came after its raw object was let go");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// The raw object that a message names: it is stored before anything names it. A delivery that comes again after
+    /// its raw was let go, which takes some further versions, can't be told from one whose raw was lost. So somebody
+    /// is to look at it in the dead letters.
+    pub(super) async fn raw(&self, key: &RawKey) -> Result<Raw, StageError> {
+        Ok(Raw::decode(&self.blobs.get(&key.0).await?)?)
     }
 
     /// Logs a change, then applies it to whatever is active now. While a switch has the gates closed this
@@ -85,7 +78,11 @@ impl Transform {
     /// that they could be made from again. What is rejected still is written before anything is forgotten, because
     /// another call may be doing the same, and either may die.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
-        let Some(raw) = self.kept(key).await? else { return Ok(()) };
+        let raw = match self.raw(key).await {
+            // It was let go meanwhile, and its rejects before it: there is nothing to mend.
+            Err(StageError::Blob(BlobError::Missing(_))) if self.rejects_of(key).await?.is_empty() => return Ok(()),
+            raw => raw?,
+        };
         let mut generations = self.active(source).await?;
         if changelog::entered_at(self.ledger.as_ref(), source, key).await?.is_none() {
             generations.retain(|g| g.listing.as_ref().is_some_and(|run| key.is_page_of(source, run)));

@@ -43,7 +43,7 @@ impl Transform {
         trace: Option<TraceParent>,
         arrival: Arrival,
     ) -> Result<(), StageError> {
-        let Some(raw) = self.kept(key).await? else { return Ok(()) };
+        let raw = self.raw(key).await?;
         let loaded = self.systems.get(config).await?;
         let hook = loaded.source(&source.name)?.webhook.as_ref();
         let mut entry = Entry::new(key, &raw, self.clock.now());

@@ -1,5 +1,7 @@
 //! A server that answers as a test says, or hands on to the emulator and disturbs what comes back.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub enum Answer {
     HandOn,
     /// The emulator does it, and the connection is cut before it can say so.
     Lose,
+    /// The emulator does it twice, and says what came of the second time.
+    Twice,
     /// The emulator gets another body, and its answer is edited.
     Edit(Value, Edit),
 }
@@ -89,7 +93,7 @@ impl Wire {
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1));
         let config = AwsClients::loader()
             .endpoint_url(&self.url)
-            .region(Region::new(teal_emulator::REGION))
+            .region(Region::new(crate::REGION))
             .credentials_provider(Credentials::new(account, "test", None, None, "wire"))
             .retry_config(retries)
             .load()
@@ -122,6 +126,10 @@ async fn serve(mut stream: TcpStream, script: &Script, seen: &Mutex<Vec<Request>
             }
             Answer::Cut => return,
             Answer::HandOn => hand_on(beyond, &request, &request.body).await.unwrap(),
+            Answer::Twice => {
+                hand_on(beyond, &request, &request.body).await.unwrap();
+                hand_on(beyond, &request, &request.body).await.unwrap()
+            }
             Answer::Lose => {
                 hand_on(beyond, &request, &request.body).await.unwrap();
                 return;
