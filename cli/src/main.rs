@@ -29,10 +29,18 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     log(&cli);
+    // A connector waits on one socket after the other: more threads only hand its answers around.
+    let runtime = match &cli.command {
+        Command::Connector { .. } => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+    };
+    runtime.expect("a runtime starts").block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> ExitCode {
     let cx = Context { place: Place::of(&cli.global), output: Output::new(&cli.global) };
     let result = match &cli.command {
         Command::Demo(args) => return demo::run(args, cli.global.json).await.unwrap_or_else(|error| fail(&cx, &error)),

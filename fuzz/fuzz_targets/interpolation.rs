@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serde_json::json;
 use teal_connect::interpolate::{Context, Template};
+use teal_connect::value::json;
 
 fuzz_target!(|text: &str| {
     let Ok(template) = Template::compile(text) else { return };

@@ -3,13 +3,13 @@
 //! Always holds: one call is one request and the redirects that its answer names; a header that is a secret does
 //! not follow to another host; a fault names the host and nothing else of the request.
 
-use std::sync::Once;
-
 use bytes::{Bytes, BytesMut};
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Response};
 use teal_connect::http::Ask;
+
+use crate::roots;
 
 /// So much room is made for a body before it comes.
 const TRUSTED: usize = 8 * 1024 * 1024;
@@ -23,12 +23,11 @@ pub struct Client {
 
 impl Client {
     pub fn new() -> Result<Self, Fault> {
-        static INSTALL: Once = Once::new();
-        INSTALL.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
+        let wrong = |error| Fault::new(FaultKind::Permanent, "can't set up HTTPS").because(error);
+        let tls = roots::tls().map_err(wrong)?;
         let settings = || {
             reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
                 .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
                 .retry(reqwest::retry::never())
                 .tcp_nodelay(true)

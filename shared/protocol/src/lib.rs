@@ -13,6 +13,7 @@ mod files;
 mod messages;
 mod preview;
 mod read;
+mod roots;
 
 use std::io::Write;
 use std::path::Path;

@@ -59,10 +59,15 @@ impl<W: Write> Messages<W> {
         out
     }
 
-    pub fn record(&mut self, frame: &[u8], record: &Record, emitted_at: i64) -> io::Result<()> {
+    /// What follows the records of one moment.
+    pub fn tail(now: Timestamp) -> Vec<u8> {
+        format!(",\"emitted_at\":{}}}}}", now.as_millisecond()).into_bytes()
+    }
+
+    pub fn record(&mut self, frame: &[u8], record: &Record, tail: &[u8]) -> io::Result<()> {
         self.line.extend_from_slice(frame);
         record.write(&mut self.line);
-        write!(self.line, ",\"emitted_at\":{emitted_at}}}}}")?;
+        self.line.extend_from_slice(tail);
         self.end()
     }
 

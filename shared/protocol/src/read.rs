@@ -314,9 +314,9 @@ impl<W: Write> Work<'_, W> {
         if stream.records == 0 {
             self.out.status(&stream.reader.stream.name, "RUNNING", None, now)?;
         }
-        let emitted_at = now.as_millisecond();
+        let tail = Messages::<W>::tail(now);
         for record in page {
-            self.out.record(&stream.frame, record, emitted_at)?;
+            self.out.record(&stream.frame, record, &tail)?;
         }
         stream.records += page.len() as u64;
         stream.since_state += page.len() as u64;

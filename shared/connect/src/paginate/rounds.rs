@@ -4,7 +4,6 @@
 
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 
@@ -42,7 +41,8 @@ impl Rounds {
             self.until = (self.until * 2).max(1);
         }
         self.since += 1;
-        let hash = Sha256::digest(body).first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        // Not a hash that withstands an enemy: whoever makes pages equal only gets this listing stopped.
+        let hash = (body.len() as u64) << 32 | u64::from(crc32fast::hash(body));
         self.equal = if hash == self.last && !is_empty { self.equal + 1 } else { 0 };
         self.last = hash;
         if self.equal >= MOST_EQUAL || self.pages >= MOST_PAGES {

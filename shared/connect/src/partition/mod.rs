@@ -1,13 +1,16 @@
 //! Partition routers: the parts that a stream is read in, from a list, from other streams, or combined.
 
+mod position;
 mod run;
+mod substream;
 
 use std::sync::Arc;
 
 use crate::value::{Map, Value};
 use serde::{Deserialize, Serialize};
 
-pub use run::{RouterPosition, RouterRun};
+pub use position::RouterPosition;
+pub use run::RouterRun;
 
 use crate::failure::Failure;
 use crate::http::Parts;

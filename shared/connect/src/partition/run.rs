@@ -1,19 +1,14 @@
-//! Partitions one after the other, reading parents as far as needed.
-//!
-//! Always holds: of a parent's page only the values of partitions are kept, and only of those still to come.
+//! Partitions one after the other, of every kind of router.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::value::{Map, Value};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::{Parent, Partition, Router};
+use super::substream::Substream;
+use super::{Partition, Router};
 use crate::failure::Failure;
 use crate::read::fetch::Answered;
-use crate::read::position::{ReaderPosition, SlicePosition};
-use crate::read::reader::{Reader, Run};
 use crate::read::{Progress, ready};
 use crate::session::Session;
 
@@ -47,65 +42,12 @@ pub enum RouterRun {
     },
 }
 
-#[derive(Debug)]
-pub struct Substream {
-    at: usize,
-    reader: Option<Box<Reader>>,
-    run: Option<Box<Run>>,
-    pending: VecDeque<Partition>,
-    /// States of parents that were read to their end.
-    states: Map,
-}
-
-/// What can be written down of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "router", rename_all = "snake_case")]
-pub enum RouterPosition {
-    Single {
-        is_done: bool,
-    },
-    List {
-        at: usize,
-    },
-    Substream {
-        at: usize,
-        reader: Option<Box<ReaderPosition>>,
-        slice: Option<Box<SlicePosition>>,
-        pending: Vec<Partition>,
-        states: Map,
-    },
-    Grouping {
-        inner: Box<RouterPosition>,
-        batch: Vec<Partition>,
-        seen: BTreeSet<String>,
-        is_done: bool,
-    },
-    Union {
-        at: usize,
-        inner: Box<RouterPosition>,
-        seen: BTreeSet<String>,
-    },
-    Product {
-        outer: Box<RouterPosition>,
-        filling: Option<Box<RouterPosition>>,
-        rest: Vec<Vec<Partition>>,
-        at: u64,
-        current: Option<Partition>,
-    },
-}
-
 impl RouterRun {
     pub fn new(router: &Router) -> Self {
         match router {
             Router::Single => Self::Single { is_done: false },
             Router::List { .. } => Self::List { at: 0 },
-            Router::Substream { .. } => Self::Substream(Box::new(Substream {
-                at: 0,
-                reader: None,
-                run: None,
-                pending: VecDeque::new(),
-                states: Map::new(),
-            })),
+            Router::Substream { .. } => Self::Substream(Box::default()),
             Router::Grouping { inner, .. } => Self::Grouping {
                 inner: Box::new(Self::new(inner)),
                 batch: Vec::new(),
@@ -251,178 +193,6 @@ impl RouterRun {
             _ => None,
         }
     }
-
-    pub fn position(&self) -> RouterPosition {
-        match self {
-            Self::Single { is_done } => RouterPosition::Single { is_done: *is_done },
-            Self::List { at } => RouterPosition::List { at: *at },
-            Self::Substream(run) => RouterPosition::Substream {
-                at: run.at,
-                reader: run.reader.as_ref().map(|reader| Box::new(reader.position())),
-                slice: run.run.as_ref().map(|run| Box::new(run.position())),
-                pending: run.pending.iter().cloned().collect(),
-                states: run.states.clone(),
-            },
-            Self::Grouping { inner, batch, seen, is_done, .. } => RouterPosition::Grouping {
-                inner: Box::new(inner.position()),
-                batch: batch.clone(),
-                seen: seen.clone(),
-                is_done: *is_done,
-            },
-            Self::Union { at, inner, seen } => {
-                RouterPosition::Union { at: *at, inner: Box::new(inner.position()), seen: seen.clone() }
-            }
-            Self::Product { outer, filling, rest, at, current } => RouterPosition::Product {
-                outer: Box::new(outer.position()),
-                filling: filling.as_ref().map(|run| Box::new(run.position())),
-                rest: rest.clone(),
-                at: *at,
-                current: current.clone(),
-            },
-        }
-    }
-
-    pub fn at(router: &Router, position: RouterPosition) -> Result<Self, Failure> {
-        let stale = || Failure::system("the position belongs to another manifest; begin again");
-        Ok(match (position, router) {
-            (RouterPosition::Single { is_done }, Router::Single) => Self::Single { is_done },
-            (RouterPosition::List { at }, Router::List { .. }) => Self::List { at },
-            (RouterPosition::Substream { at, reader, slice, pending, states }, Router::Substream { parents }) => {
-                let parent = parents.get(at);
-                let reader = match (reader, parent) {
-                    (Some(reader), Some(parent)) => Some(Box::new(Reader::at(parent.stream.clone(), *reader)?)),
-                    (Some(_), None) => return Err(stale()),
-                    (None, _) => None,
-                };
-                let run = match (slice, &reader) {
-                    (Some(slice), Some(reader)) => Some(Box::new(reader.run_at(*slice)?)),
-                    (Some(_), None) => return Err(stale()),
-                    (None, _) => None,
-                };
-                Self::Substream(Box::new(Substream { at, reader, run, pending: pending.into(), states }))
-            }
-            (RouterPosition::Grouping { inner, batch, seen, is_done }, Router::Grouping { inner: router, .. }) => {
-                Self::Grouping { inner: Box::new(Self::at(router, *inner)?), batch, seen, state: None, is_done }
-            }
-            (RouterPosition::Union { at, inner, seen }, Router::Union { routers, .. }) => {
-                let router = routers.get(at).or(routers.last()).ok_or_else(stale)?;
-                Self::Union { at, inner: Box::new(Self::at(router, *inner)?), seen }
-            }
-            (RouterPosition::Product { outer, filling, rest, at, current }, Router::Product(routers)) => {
-                let filling = match filling {
-                    Some(run) => Some(Box::new(Self::at(routers.get(rest.len()).ok_or_else(stale)?, *run)?)),
-                    None => None,
-                };
-                Self::Product { outer: Box::new(Self::at(&routers[0], *outer)?), filling, rest, at, current }
-            }
-            _ => return Err(stale()),
-        })
-    }
-}
-
-impl Substream {
-    fn next(
-        &mut self,
-        parents: &[Arc<Parent>],
-        session: &mut Session,
-        now: Timestamp,
-    ) -> Result<Progress<Option<Partition>>, Failure> {
-        loop {
-            if let Some(partition) = self.pending.pop_front() {
-                // The last partition of a parent's slice is served when that slice counts as read.
-                if self.pending.is_empty() && self.run.as_ref().is_some_and(|run| run.is_finished()) {
-                    self.close()?;
-                }
-                return Ok(Progress::Done(Some(partition)));
-            }
-            let Some(parent) = parents.get(self.at) else { return Ok(Progress::Done(None)) };
-            if let Some(run) = &mut self.run {
-                match ready!(run.step(session, now)?) {
-                    Some(page) => {
-                        let about = run.partition().clone();
-                        for record in page {
-                            self.pending.extend(partition_of(parent, &record.into_map()?, &about));
-                        }
-                        if !run.is_finished() || !self.pending.is_empty() {
-                            continue;
-                        }
-                    }
-                    None if !run.is_finished() => continue,
-                    None => {}
-                }
-                self.close()?;
-                continue;
-            }
-            if self.reader.is_none() {
-                self.reader = Some(Box::new(Reader::new(parent.stream.clone(), &parent.state, session, now)?));
-            }
-            let Some(reader) = &mut self.reader else { continue };
-            match ready!(reader.next(session, now)?) {
-                Some(run) => self.run = Some(Box::new(run)),
-                None => {
-                    reader.finish(now);
-                    if parent.is_dependency {
-                        self.states.insert(parent.stream.name.clone(), reader.state());
-                    }
-                    self.reader = None;
-                    self.at += 1;
-                }
-            }
-        }
-    }
-
-    fn close(&mut self) -> Result<(), Failure> {
-        if let (Some(run), Some(reader)) = (self.run.take(), &mut self.reader) {
-            reader.close(&run)?;
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, session: &mut Session, now: Timestamp, answered: Answered) -> Result<(), Failure> {
-        match (&mut self.run, &mut self.reader) {
-            (Some(run), _) => run.answer(session, now, answered),
-            (None, Some(reader)) => reader.answer(session, now, answered),
-            (None, None) => Ok(()),
-        }
-    }
-
-    fn state(&self, parents: &[Arc<Parent>]) -> Map {
-        let mut out = Map::new();
-        for (index, parent) in parents.iter().enumerate().filter(|(_, parent)| parent.is_dependency) {
-            let name = parent.stream.name.clone();
-            let state = match (self.states.get(&name), &self.reader) {
-                (Some(state), _) => state.clone(),
-                (None, Some(reader)) if index == self.at => reader.state(),
-                _ => match &parent.state {
-                    Value::Null => Value::Object(Map::new()),
-                    state => state.clone(),
-                },
-            };
-            out.insert(name, state);
-        }
-        out
-    }
-}
-
-fn partition_of(parent: &Parent, record: &Map, about: &Map) -> Option<Partition> {
-    let find = |path: &[String]| {
-        let (first, rest) = path.split_first()?;
-        crate::lookup::get(record.get(first)?, rest)
-    };
-    let value = find(&parent.key).filter(|value| !value.is_null())?;
-    let mut extra = Map::new();
-    for path in &parent.extra_fields {
-        extra.insert(path.join("."), find(path).cloned().unwrap_or(Value::Null));
-    }
-    let values = Map::from_iter([
-        (parent.field.clone(), value.clone()),
-        ("parent_slice".to_owned(), Value::Object(about.clone())),
-    ]);
-    let answer = match parent.answer_at.is_empty() {
-        true => None,
-        false => Some(find(&parent.answer_at).cloned().unwrap_or_else(|| Value::Array(Vec::new()))),
-    };
-    Some(Partition { values, extra, answer })
 }
 
 /// Lists of what the partitions of a group have.

@@ -12,7 +12,8 @@ use teal::ports::upstream::Response;
 use super::fetch::{Answered, Fetch, Fetched};
 use super::position::SlicePosition;
 use super::record::Record;
-use super::simple::{Selector, compile_decoder, member, seen};
+use super::selector::{Selector, compile_decoder, seen};
+use super::simple::member;
 use super::{Need, Progress, ready};
 use crate::decode::Decoder;
 use crate::failure::filter::Action;
@@ -228,6 +229,14 @@ impl JobRun {
     }
 
     pub fn step(&mut self, session: &mut Session, now: Timestamp) -> Result<Progress<Option<Vec<Record>>>, Failure> {
+        let stepped = self.go_on(session, now);
+        if stepped.is_err() {
+            self.release(session);
+        }
+        stepped
+    }
+
+    fn go_on(&mut self, session: &mut Session, now: Timestamp) -> Result<Progress<Option<Vec<Record>>>, Failure> {
         if self.stream.needs_schema() {
             let stream = self.stream.clone();
             ready!(stream.schema.prepare(&mut self.sample, session, now)?);
@@ -239,7 +248,8 @@ impl JobRun {
             if self.pos.finished {
                 return Ok(Progress::Done(None));
             }
-            if !self.has_slot && self.job.phase != Phase::Download {
+            // A job that is complete is no longer at work at the source.
+            if !self.has_slot && matches!(self.job.phase, Phase::Create | Phase::Poll | Phase::Abort) {
                 if session.jobs >= session.most_jobs {
                     return Ok(Progress::Need(Need::Blocked));
                 }

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod position;
 pub mod reader;
 pub mod record;
+pub mod selector;
 pub mod simple;
 pub mod slice_run;
 

@@ -14,6 +14,7 @@ use super::fetch::{Answered, Fetch, Fetched};
 use super::position::SlicePosition;
 use super::reader::Sample;
 use super::record::{Record, without};
+use super::selector;
 use super::simple::{self, Simple};
 use super::{Need, Progress, ready};
 use crate::cursor::Point;
@@ -258,7 +259,7 @@ impl SliceRun {
             Some(token) => simple::member("next_page_token", token.clone()).into(),
             None => Value::Null,
         };
-        let seen = simple::seen(session, &self.slice, &token, now);
+        let seen = selector::seen(session, &self.slice, &token, now);
         let (records, extracted) = plan.selector.extract(response, &seen)?;
         self.partial.extracted += extracted;
         let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
