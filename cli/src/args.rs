@@ -268,6 +268,24 @@ pub enum DeliveriesCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
+    /// Requests that proved nothing, kept for a day with the reason, newest first
+    Refused {
+        #[arg(long)]
+        source: Option<String>,
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Why a request was refused: what was signed, over which bytes, and the first step that is wrong
+    Explain(ExplainArgs),
+    /// Headers with which the sender of a source would send this body, for curl
+    Sign(SignArgs),
+    /// The secret that a source's sender proposes: await one, then show it once
+    Token {
+        source: String,
+        /// Take the next one that is proposed within the hour; without it, show what was proposed
+        #[arg(long = "await")]
+        wait: bool,
+    },
     /// Go through deliveries once more, whatever came of them
     Replay {
         /// An id, or the start of one
@@ -305,6 +323,30 @@ pub struct ExportArgs {
     /// Write to this file, which appears only when it is complete
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The id that `teal deliveries refused` shows
+    #[arg(required_unless_present = "request", value_parser = NonEmptyStringValueParser::new())]
+    pub id: Option<String>,
+    /// A captured HTTP request instead: request line, headers, an empty line, the body; judged as of now
+    #[arg(long, value_name = "FILE", conflicts_with = "id", requires = "source")]
+    pub request: Option<PathBuf>,
+    /// The source that the captured request is for
+    #[arg(long, requires = "request")]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    pub source: String,
+    /// File with the body, byte for byte
+    #[arg(value_name = "FILE")]
+    pub body: PathBuf,
+    /// What the delivery is called, where that is signed
+    #[arg(long, default_value = "msg_test")]
+    pub id: String,
 }
 
 #[derive(Debug, Subcommand)]

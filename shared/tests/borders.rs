@@ -22,13 +22,14 @@ const FORBIDDEN: [&str; 12] = [
 ];
 
 /// Which of our crates may use which, at run time.
-const CRATES: [(&str, &[&str]); 6] = [
-    ("teal", &[]),
-    ("teal-connect", &["teal"]),
-    ("teal-real", &["teal"]),
-    ("teal-local", &["teal", "teal-real"]),
-    ("teal-aws", &["teal", "teal-real"]),
-    ("teal-protocol", &["teal", "teal-connect"]),
+const CRATES: [(&str, &[&str]); 7] = [
+    ("teal-gate", &[]),
+    ("teal", &["teal-gate"]),
+    ("teal-connect", &["teal", "teal-gate"]),
+    ("teal-real", &["teal", "teal-gate"]),
+    ("teal-local", &["teal", "teal-gate", "teal-real"]),
+    ("teal-aws", &["teal", "teal-gate", "teal-real"]),
+    ("teal-protocol", &["teal", "teal-gate", "teal-connect"]),
 ];
 
 /// Which folder of `shared/src` may use which others.

@@ -66,9 +66,15 @@ async fn connectors(cx: &Context, system: &System) -> anyhow::Result<Found> {
             config.secrets.insert(member.clone(), secret.unwrap_or_else(|| Secret::new("")));
         }
         if let Some(webhook) = &source.webhook {
-            let teal::config::Verify::SharedSecret { secret, .. } = &webhook.verify;
-            if secrets.get(&secret.0).await?.is_none() {
-                found.warnings.push(missing_secret(&format!("{}'s webhook", source.name), &secret.0));
+            for key in &webhook.verify.keys {
+                let name = &key.secret.0;
+                match secrets.get(name).await? {
+                    None => found.warnings.push(missing_secret(&format!("{}'s webhook", source.name), name)),
+                    Some(secret) => {
+                        let wrong = webhook.verify.gate.key(secret.expose(), key.lifetime).err();
+                        found.errors.extend(wrong.map(|error| format!("the secret '{name}' is no key: {error}")));
+                    }
+                }
             }
         }
         match ManifestConnectors.compile(&source.manifest, &config) {

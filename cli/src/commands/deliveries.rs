@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{Context, rejects};
+use super::{Context, gate, rejects};
 use crate::args::DeliveriesCommand;
 use crate::exit::Exit;
 use crate::render::run::counted;
@@ -23,6 +23,10 @@ pub async fn run(cx: &Context, command: &DeliveriesCommand) -> anyhow::Result<Ex
             let delivery = session.client.get(&["deliveries", id], &[]).await?;
             cx.output.result(&delivery, || render::deliveries::one(&delivery))?;
         }
+        DeliveriesCommand::Refused { source, limit } => gate::refused(cx, source.clone(), *limit).await?,
+        DeliveriesCommand::Explain(args) => return gate::explain(cx, args).await,
+        DeliveriesCommand::Sign(args) => gate::sign(cx, args).await?,
+        DeliveriesCommand::Token { source, wait } => gate::token(cx, source, *wait).await?,
         DeliveriesCommand::Replay { id, filter } => {
             let stop = session::signals()?;
             let session = Session::work(&cx.place).await?;

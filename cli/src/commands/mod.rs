@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod dev;
 pub mod export;
 pub mod follow;
+pub mod gate;
 pub mod look;
 pub mod moves;
 pub mod rebuild;

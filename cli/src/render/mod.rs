@@ -2,6 +2,7 @@
 
 pub mod deliveries;
 pub mod diff;
+pub mod gate;
 pub mod lists;
 pub mod run;
 pub mod status;

@@ -126,9 +126,7 @@ impl Runner {
     pub async fn receive_webhook(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> ApiResponse {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         match self.systems.current().await {
-            Ok(loaded) => {
-                self.webhook.receive(&loaded.system, HookRequest { path: path.to_owned(), headers, body }).await
-            }
+            Ok(loaded) => self.webhook.receive(&loaded.system, HookRequest::post(path, headers, body)).await,
             Err(_) => ApiResponse::empty(503),
         }
     }

@@ -11,7 +11,7 @@ use teal::pipeline::serve::Serve;
 use teal::pipeline::switch::Switch;
 use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
-use teal::pipeline::webhook::Webhook;
+use teal::pipeline::webhook::{Memory, Webhook};
 use teal::ports::{
     BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger,
     LedgerReader, QueueSender, Secrets, Upstream,
@@ -53,6 +53,7 @@ impl Stages {
     {
         let Ports { ledger, served, entities, blobs, queue, secrets, upstream, clock, entropy, elsewhere } = ports;
         let systems = Arc::new(systems);
+        let (candidates, outside) = (ledger.clone(), upstream.clone());
         let meter = metrics::none();
         let shelf = Arc::new(Shelf { here: blobs.clone(), elsewhere, systems: systems.clone(), clock: clock.clone() });
         let switch = Arc::new(Switch {
@@ -120,7 +121,17 @@ impl Stages {
                 clock: clock.clone(),
             }),
             serve: Arc::new(Serve { entities, ledger: served, clock: clock.clone() }),
-            webhook: Webhook { blobs, queue, secrets, clock, entropy, meter },
+            webhook: Webhook {
+                blobs,
+                queue,
+                secrets,
+                ledger: candidates,
+                upstream: outside,
+                memory: Memory::default(),
+                clock,
+                entropy,
+                meter,
+            },
             systems,
             switch,
         }

@@ -33,7 +33,7 @@ use teal::pipeline::serve::Serve;
 use teal::pipeline::switch::Switch;
 use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
-use teal::pipeline::webhook::Webhook;
+use teal::pipeline::webhook::{Memory, Webhook};
 use teal::pipeline::{StageError, Systems};
 use teal::ports::queue::{Outgoing, send_all};
 use teal::ports::{
@@ -192,6 +192,9 @@ impl Local {
             blobs: at("webhook").blobs(&blob_writer),
             queue: at("webhook").queue(&sender),
             secrets,
+            ledger: at("webhook").ledger(&ledger),
+            upstream: Arc::new(HttpUpstream::public_only()?),
+            memory: Memory::default(),
             clock: clock.clone(),
             entropy: entropy.clone(),
             meter: meter.clone(),

@@ -295,6 +295,7 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Settle { .. } => "settle",
         Message::Errand { .. } => "errand",
         Message::Keep { .. } => "keep",
+        Message::Subscribed { .. } => "subscribed",
     }
 }
 

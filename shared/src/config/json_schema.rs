@@ -64,6 +64,7 @@ fn kind(kind: &Kind) -> Json {
         Kind::Size => text("^([0-9.]+ *([kKMG]?B|[KMG]iB)|.*\\$\\{.*)$"),
         Kind::Percent => text("^([0-9.]+ *%|.*\\$\\{.*)$"),
         Kind::Choice(words) => or_variable(json!({ "enum": words })),
+        Kind::ChoiceOr(words, section) => json!({ "anyOf": [{ "enum": words }, reference(section)] }),
         Kind::Scalar => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Scalars => json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] } }),
         Kind::Config => json!({ "type": "object" }),

@@ -48,6 +48,8 @@ pub enum Kind {
     Size,
     Percent,
     Choice(&'static [&'static str]),
+    /// One of the words, or a mapping that begins with one of them.
+    ChoiceOr(&'static [&'static str], &'static Section),
     /// A text, number or boolean.
     Scalar,
     Scalars,
@@ -89,7 +91,7 @@ impl Section {
 }
 
 pub const FIELD_TYPES: &[&str] = &["integer", "number", "string", "boolean", "date", "timestamp", "json"];
-pub const VERIFICATIONS: &[&str] = &["shared-secret"];
+pub const VERIFICATIONS: &[&str] = teal_gate::preset::NAMES;
 
 pub static SYSTEM: Section = Section {
     name: "system",
@@ -100,6 +102,7 @@ pub static SYSTEM: Section = Section {
         key("entities", Kind::Named(&ENTITY), "What readers see, by name.").required(),
         key("versions", Kind::Section(&VERSIONS), "How many versions are kept."),
         key("guard", Kind::Section(&GUARD), "When a new version is too different to become visible by itself."),
+        key("webhooks", Kind::Section(&WEBHOOKS), "What holds for all webhooks together."),
         key(
             "backups",
             Kind::Section(&BACKUPS),
@@ -136,9 +139,25 @@ pub static WEBHOOK: Section = Section {
     doc: "What the source may send to `POST /hooks/{path}`, and what is done with it.",
     keys: &[
         key("path", Kind::Text, "Last part of the address: letters, digits, `-`, `_`. Default: the source's name."),
-        key("verify", Kind::Choice(VERIFICATIONS), "How a request proves where it comes from.").required(),
-        key("header", Kind::Text, "Header that holds the shared secret.").required(),
-        key("secret", Kind::Secret, "The shared secret, as `${secret:name}`.").required(),
+        key(
+            "verify",
+            Kind::ChoiceOr(VERIFICATIONS, &VERIFY),
+            "How a request proves where it comes from: the sender's name, or a mapping that changes what it asks for.",
+        )
+        .required(),
+        key(
+            "header",
+            Kind::Text,
+            "Header that holds the secret or the signature, where it is not the sender's usual one.",
+        ),
+        key(
+            "secret",
+            Kind::Secret,
+            "The secret, as `${secret:name}`. Required but for `sns`, unless `secrets` is given.",
+        ),
+        key("secrets", Kind::List(&SECRET_OF), "Several secrets, any of which proves, while they are changed."),
+        key("url", Kind::Text, "The address that the sender was given, query and all. `mandrill` signs it."),
+        key("topics", Kind::Scalars, "For `websub` and `sns`: addresses or ARNs of the topics that are this source's."),
         key(
             "id",
             Kind::Section(&DELIVERY_ID),
@@ -146,6 +165,11 @@ pub static WEBHOOK: Section = Section {
         ),
         key("stated", Kind::Section(&STATED), "Where a delivery says when it was sent. Upserts and deletes need it."),
         key("max_body", Kind::Size, "Largest request.").default("1 MB"),
+        key(
+            "per_second",
+            Kind::Number,
+            "Requests a second that are looked at; more are answered 429. Default: no limit.",
+        ),
         key("dedupe", Kind::Section(&DEDUPE), "Which requests are one delivery. Instead of `id`."),
         key("split", Kind::Path, "Path to a list in the body: each of its events becomes a delivery of its own."),
         key("mask", Kind::Paths, "Paths in the body to what is hidden before it is stored; `[]` is every element."),
@@ -153,6 +177,60 @@ pub static WEBHOOK: Section = Section {
         key("gaps", Kind::Section(&GAPS), "How deliveries are found that never came."),
         key("silence", Kind::Number, "The source is called silent after so many times its usual gap."),
         key("on", Kind::List(&RULE), "What is done; every rule that applies is followed, in order.").required(),
+    ],
+};
+
+pub static VERIFY: Section = Section {
+    name: "verify",
+    doc: "A sender that is known by name, with members of what it asks for changed; `hmac` is one that asks for nothing \
+          in particular.",
+    keys: &[
+        key("preset", Kind::Choice(VERIFICATIONS), "The sender that the rest is compared with.").required(),
+        key("algorithm", Kind::Choice(&["sha256", "sha1", "sha384", "sha512", "ed25519"]), "The one that is accepted."),
+        key("header", Kind::Text, "Header that holds the signature or the secret."),
+        key("also", Kind::Scalars, "More headers that may hold a signature."),
+        key("prefix", Kind::Text, "What stands before a signature or a secret: `sha256=`, `v1,`, `Bearer `."),
+        key("separator", Kind::Text, "Character between several signatures in one header."),
+        key("encoding", Kind::Choice(&["hex", "base64", "base64url"]), "How a signature is written."),
+        key(
+            "message",
+            Kind::Text,
+            "What is signed, of `{body}`, `{timestamp}`, `{id}`, `{url}`, `{sorted_form}` and any text between.",
+        ),
+        key("timestamp", Kind::Section(&TIMESTAMP), "Where the signed time is, and how old it may be."),
+        key("id", Kind::Text, "Header of the signed `{id}`."),
+        key("key", Kind::Choice(&["utf8", "base64", "hex", "standard"]), "How the secret is written."),
+        key("parameter", Kind::Text, "For `url-secret` and `mailchimp`: parameter of the address that is the secret."),
+        key("handshake", Kind::Scalars, "What is answered besides: `get`, `head`, `challenge`, `hook-secret`."),
+        key("echo", Kind::Text, "Parameter of a GET that is sent back, such as `hub.challenge`."),
+        key("token", Kind::Text, "For `echo`: parameter that must be the secret."),
+        key("accepted", Kind::Integer { min: 200 }, "Status of what was stored: 200 to 204."),
+        key(
+            "refused",
+            Kind::Choice(&["400", "401", "403", "404", "drop"]),
+            "Status of what was not; `drop` answers as if it were.",
+        ),
+    ],
+};
+
+pub static TIMESTAMP: Section = Section {
+    name: "timestamp",
+    doc: "Where the signed time of a request is.",
+    keys: &[
+        key("header", Kind::Text, "Header that holds it. Either this or `entry`."),
+        key("entry", Kind::Text, "Prefix of the entry in the signature's header that holds it, such as `t=`."),
+        key("unit", Kind::Choice(&["s", "ms", "rfc3339"]), "How it is written.").default("s"),
+        key("tolerance", Kind::Duration, "How far from now it may be, to either side.").default("5m"),
+    ],
+};
+
+pub static SECRET_OF: Section = Section {
+    name: "secrets",
+    doc: "A secret, and when it is valid.",
+    keys: &[
+        key("secret", Kind::Secret, "The secret, as `${secret:name}`.").required(),
+        key("from", Kind::Text, "Not before this time, such as `2027-01-01T00:00:00Z`."),
+        key("until", Kind::Text, "Not after this time."),
     ],
 };
 
@@ -366,6 +444,16 @@ pub static GUARD: Section = Section {
     ],
 };
 
+pub static WEBHOOKS: Section = Section {
+    name: "webhooks",
+    doc: "What holds for all webhooks together.",
+    keys: &[key(
+        "per_second",
+        Kind::Number,
+        "Requests a second that are looked at, in each process; more are answered 429. Default: no limit.",
+    )],
+};
+
 pub static BACKUPS: Section = Section {
     name: "backups",
     doc: "When backups are made, how long and where they are kept.",
@@ -385,6 +473,9 @@ pub static SECTIONS: &[&Section] = &[
     &SOURCE,
     &SCHEDULE,
     &WEBHOOK,
+    &VERIFY,
+    &TIMESTAMP,
+    &SECRET_OF,
     &DELIVERY_ID,
     &DEDUPE,
     &PLACE,
@@ -399,5 +490,6 @@ pub static SECTIONS: &[&Section] = &[
     &FIELD,
     &VERSIONS,
     &GUARD,
+    &WEBHOOKS,
     &BACKUPS,
 ];

@@ -11,6 +11,7 @@ mod reader;
 mod relations;
 mod sources;
 pub(super) mod variables;
+mod verify;
 
 use std::time::Duration;
 
@@ -77,7 +78,10 @@ fn read(cx: &mut Cx<'_>, value: &Value<'_>, bundle: &Bundle) -> Option<System> {
     let entities = entities::read(cx, &entities, &names, &guard);
     let sources = sources::read(cx, &declared, &streams, bundle);
     let backups = root.section(cx, "backups").map(|object| backups(cx, &object));
-    Some(System { hash: bundle.hash(), name: name?.text, sources, entities, versions: versions?, guard, backups })
+    let hooks = root.section(cx, "webhooks");
+    let hooks_per_second = hooks.and_then(|object| sources::rate(cx, &object, "To take nothing, leave webhooks out"));
+    let (hash, name, versions) = (bundle.hash(), name?.text, versions?);
+    Some(System { hash, name, sources, entities, versions, guard, backups, hooks_per_second })
 }
 
 fn versions(cx: &mut Cx<'_>, root: &Object<'_>) -> Option<Versions> {

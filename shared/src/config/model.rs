@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use teal_gate::{Gate, Lifetime, Preset};
 
 use super::after::{After, Fetch, Paging};
 use super::jq::{Input, Program};
@@ -27,6 +28,8 @@ pub struct System {
     pub guard: Guard,
     /// `None`: backups are made on demand only.
     pub backups: Option<Backups>,
+    /// Requests a second to all webhooks together. `None`: no limit.
+    pub hooks_per_second: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -59,13 +62,24 @@ pub struct Webhook {
     /// Every rule that applies is followed, in order.
     pub on: Vec<Rule>,
     pub max_body: usize,
+    /// Requests a second that are looked at. `None`: no limit.
+    pub per_second: Option<f64>,
     pub after: After,
 }
 
+/// How a request proves where it comes from.
 #[derive(Debug)]
-pub enum Verify {
-    /// The header's value is the secret.
-    SharedSecret { header: String, secret: SecretName },
+pub struct Verify {
+    pub preset: Preset,
+    pub gate: Gate,
+    /// Any one that is valid proves it. Empty where the sender's certificates do.
+    pub keys: Vec<KeyName>,
+}
+
+#[derive(Clone, Debug)]
+pub struct KeyName {
+    pub secret: SecretName,
+    pub lifetime: Lifetime,
 }
 
 #[derive(Debug)]

@@ -62,6 +62,8 @@ pub enum Message {
     Errand { source: SourceId, errand: String },
     /// See after the lease of a source's webhook, or after what it did not deliver.
     Keep { source: SourceId, what: Keep },
+    /// A hub confirmed a subscription of a source's webhook, for so many seconds if it said so.
+    Subscribed { source: SourceId, topic: String, seconds: Option<u64> },
     /// Apply one raw object again, because an operator mended what had rejected it.
     Replay { config: ConfigHash, source: SourceId, raw: RawKey },
     /// Every page of the run is applied: verify, switch, end it.
@@ -99,7 +101,9 @@ impl Message {
     pub fn queue(&self) -> QueueName {
         match self {
             Self::Sync { .. } | Self::Continue { .. } | Self::Errand { .. } | Self::Keep { .. } => QueueName::Poll,
-            Self::Page { .. } | Self::Delivery { .. } | Self::Replay { .. } => QueueName::Transform,
+            Self::Page { .. } | Self::Delivery { .. } | Self::Replay { .. } | Self::Subscribed { .. } => {
+                QueueName::Transform
+            }
             Self::Settle { .. } => QueueName::Switch,
         }
     }
@@ -113,6 +117,7 @@ impl Message {
             | Self::Delivery { .. }
             | Self::Replay { .. }
             | Self::Errand { .. }
+            | Self::Subscribed { .. }
             | Self::Keep { .. } => None,
         }
     }
@@ -125,6 +130,7 @@ impl Message {
             | Self::Delivery { source, .. }
             | Self::Errand { source, .. }
             | Self::Keep { source, .. }
+            | Self::Subscribed { source, .. }
             | Self::Replay { source, .. } => Some(source),
             Self::Continue { .. } | Self::Settle { .. } => None,
         }

@@ -60,8 +60,10 @@ table! {
     HTTP_WAIT = seconds("teal_http_wait_seconds", &["source", "why"],
         "Waits before a request. `why` is limit (ours), backoff (after a failure) or quota (the source's; the run is parked).");
     WEBHOOKS = counter("teal_webhook_received_total", &["source", "verdict"],
-        "Webhook requests. `verdict` is accepted, unverified, too-large, unavailable or unknown (no such address; `source` is then `-`).")
+        "Webhook requests. `verdict` is accepted, handshake, unverified, limited, too-large, unavailable or unknown (no such address; `source` is then `-`).")
         .summed_by(&["verdict"]);
+    REFUSED = counter("teal_webhook_refused_total", &["source", "reason"],
+        "Webhook requests that proved nothing. `reason` is missing, differs, too-old, too-new, unknown-version, twice and others that docs/webhooks.md lists.");
     DELIVERIES = counter("teal_deliveries_total", &["source", "fate"],
         "Deliveries gone through. `fate` is applied, rejected, duplicate or split.").summed_by(&["fate"]);
     GAPS = counter("teal_webhook_gaps_total", &["source", "what"],

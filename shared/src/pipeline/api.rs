@@ -75,6 +75,7 @@ pub enum Code {
     TooLarge,
     Body,
     Internal,
+    TooMany,
     Busy,
     Impossible,
     Config,
@@ -88,7 +89,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoRoute,
         Self::Method,
         Self::Unauthenticated,
@@ -105,6 +106,7 @@ impl Code {
         Self::TooLarge,
         Self::Body,
         Self::Internal,
+        Self::TooMany,
         Self::Busy,
         Self::Impossible,
         Self::Config,
@@ -135,6 +137,7 @@ impl Code {
             Self::TooLarge => ("TEAL-S014", 413, "The body is too large"),
             Self::Body => ("TEAL-S015", 400, "The body can't be read"),
             Self::Internal => ("TEAL-S016", 500, "Teal failed"),
+            Self::TooMany => ("TEAL-S017", 429, "Too many requests came"),
             Self::Busy => ("TEAL-A001", 409, "Something else is at work"),
             Self::Impossible => ("TEAL-A002", 409, "This can't be done now"),
             Self::Config => ("TEAL-A003", 422, "The configuration is wrong"),

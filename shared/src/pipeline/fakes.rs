@@ -16,8 +16,8 @@ use crate::ports::entities::{Compare, Dangling, Head, ListQuery};
 use crate::ports::fault::FaultKind;
 use crate::ports::ledger::Item;
 use crate::ports::{
-    BlobError, BlobReader, BlobWriter, Clock, EntitiesError, EntityReader, Entropy, Fault, ItemKey, LedgerError,
-    LedgerReader, Outgoing, QueueSender, Secrets,
+    BlobError, BlobReader, BlobWriter, Clock, EntitiesError, EntityReader, Entropy, Fault, ItemKey, Ledger,
+    LedgerError, LedgerReader, Outgoing, Precondition, QueueSender, Secrets, Upstream, Write, upstream,
 };
 
 /// The value of a future that has nothing to wait for.
@@ -72,15 +72,21 @@ impl Entropy for Counting {
 
 #[derive(Default)]
 pub struct FixedSecrets {
-    pub known: BTreeMap<String, String>,
+    pub known: Mutex<BTreeMap<String, String>>,
     pub down: Switch,
+}
+
+impl FixedSecrets {
+    pub fn set(&self, name: &str, value: &str) {
+        self.known.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
 }
 
 #[async_trait]
 impl Secrets for FixedSecrets {
     async fn get(&self, name: &str) -> Result<Option<Secret>, Fault> {
         self.down.check()?;
-        Ok(self.known.get(name).map(Secret::new))
+        Ok(self.known.lock().unwrap().get(name).map(Secret::new))
     }
 }
 
@@ -179,6 +185,50 @@ impl LedgerReader for MemoryLedger {
             .take(limit)
             .map(|(key, value)| item(key, value))
             .collect())
+    }
+}
+
+/// One write after the other; of the preconditions, whether something is there.
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
+        self.down.check()?;
+        let mut items = self.items.lock().unwrap();
+        for (index, write) in writes.into_iter().enumerate() {
+            let key = write.key().clone();
+            let when = match &write {
+                Write::Put { when, .. } | Write::Delete { when, .. } | Write::Check { when, .. } => *when,
+                Write::Add { .. } => Precondition::None,
+            };
+            if !when.holds(items.get(&key).map(|_| (1, 0))) {
+                return Err(LedgerError::Refused { index, key });
+            }
+            match write {
+                Write::Put { value, .. } => drop(items.insert(key, value.as_ref().clone())),
+                Write::Delete { .. } => drop(items.remove(&key)),
+                Write::Check { .. } | Write::Add { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is found at which address; everywhere else 404.
+#[derive(Default)]
+pub struct Addresses {
+    pub known: Mutex<BTreeMap<String, String>>,
+    pub asked: Mutex<Vec<String>>,
+    pub down: Switch,
+}
+
+#[async_trait]
+impl Upstream for Addresses {
+    async fn send(&self, request: upstream::Request) -> Result<upstream::Response, Fault> {
+        self.asked.lock().unwrap().push(request.url.clone());
+        self.down.check()?;
+        let found = self.known.lock().unwrap().get(&request.url).cloned();
+        let status = if found.is_some() { 200 } else { 404 };
+        Ok(upstream::Response { status, headers: Vec::new(), body: found.unwrap_or_default().into() })
     }
 }
 

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn tokens_kept_as_secrets_let_in_whom_they_are_for_and_a_missing_one_nobody() {
         let tokens = SecretTokens(Arc::new(FixedSecrets {
-            known: [("teal-reader-token".to_owned(), "reads".to_owned())].into(),
+            known: std::collections::BTreeMap::from([("teal-reader-token".to_owned(), "reads".to_owned())]).into(),
             down: Switch::default(),
         }));
         let who = |token| ready(tokens.identify(token)).map(|caller| caller.is(Role::Admin));

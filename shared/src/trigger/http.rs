@@ -1,7 +1,7 @@
 //! Routes HTTP requests, in the shape in which API Gateway hands them over, to the stages that answer.
 //!
 //! ```text
-//! POST /hooks/{path}          webhook
+//! *    /hooks/{path}          webhook
 //! GET  /health                serve
 //! GET  /v1/{entity}           serve, for readers
 //! GET  /v1/{entity}/{key}     serve, for readers
@@ -101,6 +101,7 @@ struct Request {
     method: String,
     path: String,
     query: Query,
+    raw_query: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -166,10 +167,10 @@ impl Http {
     async fn hook(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
         let hooks = self.hooks.as_ref().ok_or_else(no_route)?;
         let path = path.strip_prefix("/hooks/").ok_or_else(no_route)?.to_owned();
-        request.must_be("POST")?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        Ok(hooks.receive(HookRequest { path, headers, body: request.body }).await)
+        let Request { method, raw_query: query, body, .. } = request;
+        Ok(hooks.receive(HookRequest { method, path, query, headers, body }).await)
     }
 
     async fn admin(&self, request: Request, path: &str) -> Result<ApiResponse, Problem> {
@@ -212,6 +213,7 @@ impl Request {
             method: event.request_context.http.method.as_str().to_owned(),
             path: without_stage(&path, event.request_context.stage.as_deref()).to_owned(),
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            raw_query: query,
             headers: event.headers,
             body: body.into(),
         })

@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use teal::config::Bundle;
 use teal::domain::Version;
-use teal::pipeline::webhook::{HookRequest, Webhook};
+use teal::pipeline::webhook::{HookRequest, Memory, Webhook};
 use teal::trigger::http::{CurrentHooks, Hooks as _};
 use teal_local::blobs::SMALL;
 use teal_local::entropy::SystemEntropy;
 use teal_local::secrets::LocalSecrets;
 use teal_local::sqlite;
 use teal_local::store;
+use teal_local::upstream::HttpUpstream;
 use teal_local::{Local, LocalOptions};
 use teal_stand_in::{Blue, Kind};
 
@@ -180,6 +181,9 @@ pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
         blobs: local.admin.blobs.clone(),
         queue: local.queue.clone(),
         secrets: Arc::new(LocalSecrets::new(secrets)),
+        ledger: local.admin.ledger.clone(),
+        upstream: Arc::new(HttpUpstream::public_only().expect("HTTPS can be set up")),
+        memory: Memory::default(),
         clock: local.clock.clone(),
         entropy: Arc::new(SystemEntropy::default()),
         meter: teal::metrics::none(),
@@ -190,5 +194,5 @@ pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
 /// Gives the status.
 pub async fn deliver(stage: &CurrentHooks, hook: &Hook) -> u16 {
     let headers = vec![("x-sync-secret-key".into(), HOOK_SECRET.into()), ("x-delivery-id".into(), hook.id.clone())];
-    stage.receive(HookRequest { path: "blue".into(), headers, body: hook.body.clone().into() }).await.status
+    stage.receive(HookRequest::post("blue", headers, hook.body.clone())).await.status
 }

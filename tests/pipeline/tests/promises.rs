@@ -9,6 +9,7 @@ mod deliveries;
 mod errands;
 mod full_run;
 mod gaps;
+mod github;
 mod honest_outcomes;
 mod incremental;
 mod leases;

@@ -59,3 +59,15 @@ async fn what_was_rejected_goes_with_its_raw_and_not_before() {
     assert_eq!(rejects[..2], [1, 1]);
     assert!(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn what_was_refused_is_kept_for_a_day() {
+    let bench = Bench::new(Setup::tiny()).await;
+    let kept = async || bench.world.blobs.list("quarantine/", None, 10).await.unwrap().len();
+    assert_eq!(bench.runner.receive_webhook("blue", &[], "who am I".into()).await.status, 401);
+    for (hours, left) in [(0, 1), (23, 1), (2, 0)] {
+        bench.world.clock.advance(Duration::from_secs(hours * 3600));
+        bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+        assert_eq!(kept().await, left, "{hours} hours later");
+    }
+}

@@ -106,7 +106,7 @@ impl Process {
         let Ok(loaded) = self.stages.systems.current().await else { return 503 };
         let headers = vec![("x-secret".to_owned(), HOOK_SECRET.to_owned()), ("x-id".to_owned(), id.clone())];
         let path = super::system::SOURCES[source].to_owned();
-        let answer = self.stages.webhook.receive(&loaded.system, HookRequest { path, headers, body }).await;
+        let answer = self.stages.webhook.receive(&loaded.system, HookRequest::post(path, headers, body)).await;
         self.world.note(|| format!("p{} answers {} to delivery {id}", self.number, answer.status));
         self.world.oracle.answered(source, &id, answer.status, makes_rows);
         answer.status

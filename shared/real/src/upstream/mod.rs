@@ -8,6 +8,8 @@
 //! - A proxy that the environment names is never asked for what is on this machine.
 //! - A fault names the host and nothing else of the request: paths, queries and headers may hold secrets.
 
+mod public;
+
 use std::net::IpAddr;
 use std::sync::Once;
 
@@ -22,15 +24,22 @@ use teal::ports::{Fault, Upstream};
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     client: Client,
-    /// For loopback.
-    direct: Client,
+    /// For loopback; `None` for whoever must not get there.
+    direct: Option<Client>,
 }
 
 impl HttpUpstream {
     /// Makes the clients: once a process, since they keep the connections.
     pub fn new() -> Result<Self, Fault> {
         install_tls();
-        Ok(Self { client: build(settings())?, direct: build(settings().no_proxy())? })
+        Ok(Self { client: build(settings())?, direct: Some(build(settings().no_proxy())?) })
+    }
+
+    /// For addresses that somebody else wrote: no name and no address leads to a place that is not public, and no
+    /// proxy resolves it elsewhere.
+    pub fn public_only() -> Result<Self, Fault> {
+        install_tls();
+        Ok(Self { client: build(settings().no_proxy().dns_resolver(public::Names))?, direct: None })
     }
 }
 
@@ -78,7 +87,11 @@ impl Upstream for HttpUpstream {
 impl HttpUpstream {
     async fn exchange(&self, url: Url, host: &str, request: Request) -> Result<Response, Fault> {
         let Request { method, headers, body, max_body, .. } = request;
-        let client = if is_loopback(&url) { &self.direct } else { &self.client };
+        let client = match &self.direct {
+            Some(direct) if is_loopback(&url) => direct,
+            None if !public::may_be(&url) => return Err(public::refused(host)),
+            _ => &self.client,
+        };
         let mut builder = client.request(method, url).body(body);
         for (name, value) in headers {
             builder = builder.header(header_name(&name, host)?, header_value(&name, value, host)?);

@@ -187,3 +187,18 @@ fn what_is_on_this_machine_is_told_from_what_is_not() {
         assert_eq!(is_loopback(&parse(url).unwrap()), expected, "{url}");
     }
 }
+
+#[tokio::test]
+async fn who_may_only_go_to_public_places_gets_to_no_inner_one_by_address_or_by_name() {
+    let (address, asked) = server(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()]).await;
+    let upstream = HttpUpstream::public_only().unwrap();
+    for url in [
+        format!("http://{address}/"),
+        format!("http://localhost:{}/", address.port()),
+        format!("http://[::ffff:127.0.0.1]:{}/", address.port()),
+    ] {
+        upstream.send(get(url)).await.unwrap_err();
+    }
+    assert!(!asked.is_finished(), "nobody came");
+    asked.abort();
+}

@@ -6,11 +6,11 @@ use serde_json::Value as Json;
 
 use super::after;
 use super::reader::{Cx, Object, Text, Value};
-use super::{check_name, grounded, nothing, path, positive, provider_order, time_format};
+use super::{check_name, grounded, nothing, path, positive, provider_order, time_format, verify};
 use crate::config::bundle::Bundle;
 use crate::config::jq::Program;
 use crate::config::keys;
-use crate::config::model::{Action, Limits, Rule, SecretName, Source, Stated, Verify, Webhook};
+use crate::config::model::{Action, Limits, Rule, SecretName, Source, Stated, Webhook};
 use crate::config::problem::nearest;
 use crate::config::schedule::{Schedule, ScheduleError};
 use crate::config::yaml::{Content, Mark};
@@ -100,16 +100,22 @@ fn limits(cx: &mut Cx<'_>, source: &Object<'_>) -> Option<Limits> {
     let empty = nothing();
     let none = Value { node: &empty, at: Mark::default(), path: String::new() };
     let object = cx.object(&source.get("limits").unwrap_or(none), &keys::LIMITS)?;
+    let per_second = rate(cx, &object, "To ask nothing, leave the schedule out");
+    let (attempts, max_body) = (object.integer(cx, "attempts"), object.size(cx, "max_body"));
+    let (timeout, max_wait) = (positive(cx, &object, "timeout"), object.duration(cx, "max_wait"));
+    Some(Limits { per_second, attempts: attempts?, timeout, max_wait, max_body })
+}
+
+/// Requests a second.
+pub fn rate(cx: &mut Cx<'_>, object: &Object<'_>, otherwise: &str) -> Option<f64> {
     let per_second = object.number(cx, "per_second");
     if let (Some(number), Some(value)) = (per_second, object.get("per_second"))
         && number <= 0.0
     {
-        let help = "write a number above 0; 0.1 is one request in ten seconds. To ask nothing, leave the schedule out";
+        let help = format!("write a number above 0; 0.1 is one request in ten seconds. {otherwise}");
         cx.problem(value.at, &value.path, format!("{number} requests a second is no limit that can be kept"), help);
     }
-    let (attempts, max_body) = (object.integer(cx, "attempts"), object.size(cx, "max_body"));
-    let (timeout, max_wait) = (positive(cx, &object, "timeout"), object.duration(cx, "max_wait"));
-    Some(Limits { per_second, attempts: attempts?, timeout, max_wait, max_body })
+    per_second
 }
 
 fn webhook(
@@ -120,9 +126,7 @@ fn webhook(
     hooks: &mut BTreeMap<String, String>,
 ) -> Option<Webhook> {
     let path = hook_path(cx, object, source, hooks);
-    let verify = object.get("verify").and_then(|_| object.choice(cx, "verify"));
-    let header = object.get("header").and_then(|_| header(cx, object));
-    let secret = object.secret(cx, "secret");
+    let verify = verify::read(cx, object);
     let id_header = object.section(cx, "id").and_then(|id| header_of(cx, &id));
     let stated = object.section(cx, "stated").and_then(|at| stated(cx, &at));
     let max_body = object.size(cx, "max_body");
@@ -136,9 +140,8 @@ fn webhook(
             }
         }
     }
-    verify?;
-    let verify = Verify::SharedSecret { header: header?, secret: SecretName(secret?) };
-    Some(Webhook { path: path?, verify, id_header, stated, on, max_body, after })
+    let per_second = rate(cx, object, "To take nothing, leave the webhook out");
+    Some(Webhook { path: path?, verify: verify?, id_header, stated, on, max_body, per_second, after })
 }
 
 fn hook_path(
@@ -173,11 +176,11 @@ fn hook_path(
 }
 
 pub fn header_of(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
-    object.get("header").and_then(|_| header(cx, object))
+    object.get("header").and_then(|_| header_name(cx, object))
 }
 
 /// A header's name, in lower case, as requests are looked at.
-fn header(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
+pub fn header_name(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<String> {
     let text = object.text(cx, "header")?;
     match http::HeaderName::from_bytes(text.text.as_bytes()) {
         Ok(name) => Some(name.as_str().to_owned()),

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use serde_json::json;
+use teal_gate::Preset;
 
 use super::*;
-use crate::config::{Action, FieldSource, LookupMissing, Stated, Verify};
+use crate::config::{Action, FieldSource, LookupMissing, Stated};
 use crate::domain::{EntityName, FieldType, Mode};
 
 const GOOD: &str = include_str!("../../../tests/config/good.yaml");
@@ -57,8 +58,11 @@ fn a_good_file_is_the_system_that_it_describes() {
     let hook = blue.webhook.as_ref().unwrap();
     assert_eq!((hook.path.as_str(), hook.max_body), ("blue", 1_000_000));
     assert_eq!(hook.id_header.as_deref(), Some("x-delivery-id"));
-    let Verify::SharedSecret { header, secret } = &hook.verify;
-    assert_eq!((header.as_str(), secret.0.as_str()), ("x-sync-secret-key", "sync-secret-key"));
+    assert_eq!(
+        (hook.verify.preset, hook.verify.gate.secret_places().0),
+        (Preset::SharedSecret, Some("x-sync-secret-key"))
+    );
+    assert_eq!(hook.verify.keys[0].secret.0, "sync-secret-key");
     let Some(Stated::Body { path, format: TimeFormat::Rfc3339 }) = &hook.stated else { panic!("{:?}", hook.stated) };
     assert_eq!(*path, Path::parse("sentAt").unwrap());
     assert!(matches!(hook.on[0].action, Action::Sync { mode: Mode::Full }) && hook.on[0].when.is_none());
@@ -94,6 +98,78 @@ fn every_mistake_of_a_bad_file_is_reported_at_once_with_its_place_and_the_remedy
     let shown = problems.to_string();
     assert!(!shown.contains("hunter2"), "a secret's value is not quoted");
     golden("tests/config/bad.txt", &format!("{shown}\n"));
+}
+
+/// The good file with another `webhook`, in flow style.
+fn with_webhook(hook: &str) -> String {
+    let (start, end) = (GOOD.find("    webhook:").unwrap(), GOOD.find("    limits:").unwrap());
+    format!("{}    webhook: {{ on: [{{ do: sync }}], {hook} }}\n{}", &GOOD[..start], &GOOD[end..])
+}
+
+const SECRET: &str = "secret: \"${secret:key}\"";
+
+#[test]
+fn every_sender_that_is_known_by_name_needs_no_more_than_it_must() {
+    for name in teal_gate::preset::NAMES {
+        let more = match *name {
+            "mandrill" => format!("{SECRET}, url: \"https://hooks.example.com/hooks/m\""),
+            "websub" | "youtube" => format!("{SECRET}, topics: [\"https://feeds.example.com/a\"]"),
+            "sns" => "topics: [\"arn:aws:sns:eu-west-1:123456789012:changes\"]".to_owned(),
+            "hmac" => format!("{SECRET}, header: x-signature"),
+            _ => SECRET.to_owned(),
+        };
+        let text = with_webhook(&format!("verify: {name}, {more}"));
+        let system = load(&bundle(&text)).unwrap_or_else(|problems| panic!("{problems}"));
+        let verify = &system.sources[&"blue".into()].webhook.as_ref().unwrap().verify;
+        assert_eq!((Some(verify.preset), verify.keys.len()), (Preset::named(name), usize::from(*name != "sns")));
+        // And the same as a mapping.
+        let text = with_webhook(&format!("verify: {{ preset: {name}, refused: 403, accepted: 200 }}, {more}"));
+        let system = load(&bundle(&text)).unwrap_or_else(|problems| panic!("{problems}"));
+        let answers = system.sources[&"blue".into()].webhook.as_ref().unwrap().verify.gate.answers();
+        assert_eq!((answers.accepted, answers.refused), (200, teal_gate::Refused::Status(403)));
+    }
+}
+
+#[test]
+fn what_proves_nothing_is_no_configuration() {
+    for (hook, says) in [
+        ("verify: githup, {S}", "did you mean 'github'?"),
+        ("verify: acme, {S}", "write one of github, mailchimp"),
+        ("verify: github", "'secret' is missing"),
+        ("verify: github, secrets: []", "'secret' is missing"),
+        ("verify: github, secret: hunter2", "a secret's value can't be written here"),
+        ("verify: mandrill, {S}", "write 'url'"),
+        ("verify: mandrill, {S}, url: hooks.example.com", "is not the address of a webhook"),
+        ("verify: websub, {S}", "no topic is named"),
+        ("verify: sns", "no topic is named"),
+        ("verify: sns, {S}, topics: [a]", "signed with certificates"),
+        ("verify: github, {S}, topics: [a]", "github has no topics"),
+        ("verify: hmac, {S}", "no header is named"),
+        ("verify: { preset: hmac, header: x, message: \"{bodi}\" }, {S}", "'{bodi}' is nothing that is signed"),
+        (
+            "verify: { preset: hmac, header: x, message: \"{timestamp}\" }, {S}",
+            "the body is not part of what is signed",
+        ),
+        ("verify: { preset: hmac, header: x, message: \"{timestamp}.{body}\" }, {S}", "write 'timestamp'"),
+        ("verify: { preset: hmac, header: x, timestamp: { header: y } }, {S}", "given and not signed"),
+        ("verify: { preset: hmac, header: x, timestamp: {} }, {S}", "a time stands in one place"),
+        ("verify: { preset: hmac, header: x, algorithm: md5 }, {S}", "'md5' is not known here"),
+        ("verify: { preset: hmac, header: x, accepted: 500 }, {S}", "500 is no status for this"),
+        ("verify: { preset: hmac, header: x, separator: ab }, {S}", "a separator is one character"),
+        ("verify: { preset: shared-secret, algorithm: sha1 }, {S}", "'algorithm' means nothing for shared-secret"),
+        ("verify: { preset: github, parameter: s }, {S}", "'parameter' means nothing for github"),
+        ("verify: { preset: github, handshake: [dance] }, {S}", "'dance' is not known here"),
+        ("verify: github, {S}, per_second: 0", "no limit that can be kept"),
+        ("verify: github, {S}, secrets: [{ {S} }]", "can't both be given"),
+        ("verify: github, secrets: [{ {S}, from: tomorrow }]", "'tomorrow' is no time with an offset"),
+        (
+            "verify: github, secrets: [{ {S}, from: \"2027-01-01T00:00:00Z\", until: \"2026-01-01T00:00:00Z\" }]",
+            "it ends before it begins",
+        ),
+    ] {
+        let problems = load(&bundle(&with_webhook(&hook.replace("{S}", SECRET)))).unwrap_err().to_string();
+        assert!(problems.contains(says) && !problems.contains("hunter2"), "{hook}\n{problems}");
+    }
 }
 
 #[test]
@@ -220,6 +296,10 @@ fn key_table(section: &keys::Section) -> String {
             Kind::Size => "size".to_owned(),
             Kind::Percent => "percentage".to_owned(),
             Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+            Kind::ChoiceOr(words, section) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                format!("{}, or [{1}](#{1})", words.join(", "), section.name)
+            }
             Kind::Scalar => "value".to_owned(),
             Kind::Scalars => "list of values".to_owned(),
             Kind::Config => "mapping".to_owned(),

@@ -15,6 +15,7 @@ mod page;
 
 use std::sync::Arc;
 
+use super::channels;
 use super::error::StageError;
 use super::ledger;
 use super::systems::Systems;
@@ -47,8 +48,20 @@ impl Transform {
                 self.delivery(&config, &source, &raw, trace, arrival).await
             }
             Message::Replay { config: _, source, raw } => self.replay(&source, &raw).await,
+            Message::Subscribed { source, topic, seconds } => self.subscribed(&source, &topic, seconds).await,
             _ => Err(StageError::Impossible("this message belongs to another stage".into())),
         }
+    }
+
+    /// A hub says that a subscription is on. What was not asked for changes nothing.
+    async fn subscribed(&self, source: &SourceId, topic: &str, seconds: Option<u64>) -> Result<(), StageError> {
+        let loaded = self.systems.current().await?;
+        let hook = loaded.source(&source.name)?.webhook.as_ref();
+        if let Some(lease) = hook.and_then(|hook| hook.after.lease.as_ref()) {
+            let life = seconds.map(std::time::Duration::from_secs);
+            channels::confirm(self.ledger.as_ref(), lease, source, topic, life, self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Tells the meter what became of records and rows.

@@ -18,10 +18,14 @@ use super::ledger;
 use super::poll::Budget;
 use super::switch::Switch;
 use super::systems::Systems;
+use super::webhook::quarantine;
 use crate::domain::{Message, RunState};
 use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::{BlobAdmin, BlobReader, Clock, EntityAdmin, Ledger, QueueSender};
+
+/// Refused deliveries looked at in one round.
+const QUARANTINE_SLICE: usize = 1000;
 
 pub struct Upkeep {
     pub ledger: Arc<dyn Ledger>,
@@ -53,9 +57,22 @@ impl Upkeep {
         let resumed = self.resume(alone).await?;
         self.switch.pass_notes_on().await?;
         let resent = self.resend_lost(alone, budget).await?;
+        self.empty_quarantine().await?;
         self.look_after_webhooks(alone).await?;
         let freed = self.let_go(budget).await?;
         Ok(Upkept { resumed, gates_repaired, resent, freed })
+    }
+
+    /// Lets go of refused deliveries that are older than their day, a slice a round, from the oldest on.
+    async fn empty_quarantine(&self) -> Result<(), StageError> {
+        let oldest = self.clock.now().minus(quarantine::LIFE);
+        for key in self.blobs.list(quarantine::PREFIX, None, QUARANTINE_SLICE).await? {
+            if quarantine::received(&key).is_some_and(|received| received >= oldest) {
+                break;
+            }
+            self.blob_admin.delete(&key).await?;
+        }
+        Ok(())
     }
 
     /// Wakes every run that has not ended and that nobody holds. Waking one that is at work changes nothing.

@@ -1,13 +1,20 @@
-//! Takes in webhook deliveries: route, verify, store, queue, and only then say yes.
+//! Takes in webhook deliveries: limits, route, handshake or proof, store, queue, and only then say yes.
 //!
-//! Owns what happens between a request at `/hooks/{path}` and its 2xx. Owns no reading of what a delivery
-//! says: that is transform's.
+//! Owns what happens between a request at `/hooks/{path}` and its answer. Owns no scheme (those are
+//! `teal_gate`'s) and no reading of what a delivery says: that is transform's.
 //!
-//! Always holds (P1): a 2xx means that the delivery is on durable storage and in the queue. What is stored
-//! already is queued again all the same, because the time before may have ended between the two. Nothing
-//! is parsed before it is verified, and only a `Delivery<Verified>` gets as far as storage.
+//! Always holds (P1): a 2xx means that the delivery is on durable storage and in the queue, or that it was a
+//! handshake, or that its sender wants a 2xx for what is dropped. What is stored already is queued again all the
+//! same, because the time before may have ended between the two. Only a `Delivery<Verified>` gets as far as
+//! storage. Whoever proves nothing gets one answer, whatever the reason; the reason is in the quarantine.
 
+pub mod candidate;
 pub(super) mod event;
+#[cfg(test)]
+mod gate_tests;
+mod memory;
+mod outside;
+pub mod quarantine;
 pub(super) mod stated;
 pub(super) mod store;
 #[cfg(test)]
@@ -18,16 +25,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
+use teal_gate::{Answers, Handshake, Refusal, Refused, Reply};
 
+pub use self::memory::Memory;
+use self::memory::Rate;
+use self::verify::Judged;
 pub use self::verify::{Delivery, Unverified, Verified};
-use crate::config::{Source, System};
+use crate::config::{self, Source, System};
 use crate::domain::message::Arrival;
-use crate::domain::{Message, SourceId, TraceParent};
+use crate::domain::{Message, Millis, SourceId, TraceParent};
 use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
 use crate::ports::blobs::Put;
-use crate::ports::{BlobWriter, Clock, Entropy, Fault, Outgoing, QueueSender, Secrets};
+use crate::ports::queue::send_all;
+use crate::ports::{BlobWriter, Clock, Entropy, Fault, Ledger, Outgoing, QueueSender, Secrets, Upstream};
 
 /// Seconds after which a sender that found us ill is asked to come again.
 const RETRY_AFTER: u32 = 30;
@@ -36,19 +48,38 @@ pub struct Webhook {
     pub blobs: Arc<dyn BlobWriter>,
     pub queue: Arc<dyn QueueSender>,
     pub secrets: Arc<dyn Secrets>,
+    /// Where candidates of secrets are.
+    pub ledger: Arc<dyn Ledger>,
+    /// For the senders' certificates and confirmations: one that reaches no private address.
+    pub upstream: Arc<dyn Upstream>,
+    pub memory: Memory,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub meter: Arc<dyn Meter>,
 }
 
 pub struct HookRequest {
+    pub method: String,
     /// What follows `/hooks/`, decoded.
     pub path: String,
+    /// What follows `?`, as it came.
+    pub query: String,
     /// A header that came twice is there twice.
     pub headers: Vec<(String, String)>,
     /// As it came, byte for byte.
     pub body: Bytes,
 }
+
+impl HookRequest {
+    /// What most deliveries are.
+    #[must_use]
+    pub fn post(path: impl Into<String>, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
+        Self { method: "POST".to_owned(), path: path.into(), query: String::new(), headers, body: body.into() }
+    }
+}
+
+/// An answer, and the word by which it is counted.
+type Verdict = (&'static str, ApiResponse);
 
 impl Webhook {
     /// Always an answer. One that is no 2xx asks the sender to come again, or tells it that coming again
@@ -56,36 +87,85 @@ impl Webhook {
     pub async fn receive(&self, system: &System, request: HookRequest) -> ApiResponse {
         let hook = |hook: &&Source| hook.webhook.as_ref().is_some_and(|hook| hook.path == request.path);
         let source = system.sources.values().find(hook).map_or("-".to_owned(), |source| source.name.to_string());
-        let answer = self.accept(system, request).await;
-        let verdict = match &answer {
-            Ok(_) => "accepted",
-            Err(problem) => match problem.code {
+        let (verdict, answer) = self.accept(system, request).await.unwrap_or_else(|problem| {
+            let verdict = match problem.code {
                 Code::NoRoute => "unknown",
                 Code::TooLarge => "too-large",
-                Code::Unverified => "unverified",
+                Code::TooMany => "limited",
+                Code::Method => "unverified",
                 _ => "unavailable",
-            },
-        };
+            };
+            (verdict, problem.into())
+        });
         self.meter.count(&metrics::WEBHOOKS, &[&source, verdict], 1);
-        answer.unwrap_or_else(ApiResponse::from)
+        answer
     }
 
-    async fn accept(&self, system: &System, request: HookRequest) -> Result<ApiResponse, Problem> {
+    async fn accept(&self, system: &System, request: HookRequest) -> Result<Verdict, Problem> {
+        let now = self.clock.now();
+        self.admit("", system.hooks_per_second, now)?;
         let (source, hook) = system
             .sources
             .values()
             .find_map(|source| {
                 source.webhook.as_ref().filter(|hook| hook.path == request.path).map(|hook| (source, hook))
             })
-            .ok_or_else(|| Problem::new(Code::NoRoute, "no webhook is configured at this address"))?;
+            .ok_or_else(no_route)?;
+        self.admit(source.name.as_str(), hook.per_second, now)?;
         if request.body.len() > hook.max_body {
             let detail = format!("a delivery to this webhook may have {} bytes", hook.max_body);
             return Err(Problem::new(Code::TooLarge, detail));
         }
         let source = SourceId::new(source.name.as_str());
-        let delivery = Delivery::new(source.clone(), request.headers, request.body);
-        let delivery = verify::verify(delivery, &hook.verify, self.secrets.as_ref()).await?;
-        let stored = store::store(&delivery, hook, self).await.map_err(|error| unavailable(&source, &error))?;
+        let delivery = Delivery::new(source.clone(), request);
+        match verify::judge(delivery, &hook.verify, self, now).await? {
+            Judged::Genuine(delivery) => {
+                let id = self.take_in(system, hook, &delivery).await?;
+                Ok(("accepted", accepted(hook.verify.gate.answers(), &id)))
+            }
+            Judged::Handshake(handshake) => {
+                let kept = match &handshake {
+                    Handshake::Candidate { secret, .. } => candidate::keep(&source, self, secret.clone(), now).await?,
+                    Handshake::Confirm { url, .. } => outside::confirm(&source, url, self).await.map(|()| true)?,
+                    Handshake::Ended(_) => {
+                        tracing::warn!(%source, "the sender says that its subscription is over; subscribe again");
+                        true
+                    }
+                    Handshake::Subscribed { topic, lease, .. } => {
+                        let (topic, seconds) = (topic.clone(), *lease);
+                        let message = Message::Subscribed { source: source.clone(), topic, seconds };
+                        let sent = send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await;
+                        sent.map(|()| true).map_err(|fault| unavailable(&source, &fault))?
+                    }
+                    Handshake::Answer(_) => true,
+                };
+                if !kept {
+                    return Ok(("unverified", refused(hook.verify.gate.answers())));
+                }
+                Ok(("handshake", reply(handshake.reply())))
+            }
+            Judged::Refused(delivery, refusal) => {
+                self.meter.count(&metrics::REFUSED, &[source.name.as_str(), refusal.code()], 1);
+                if refusal == Refusal::Method {
+                    return Err(Problem::new(Code::Method, "this address takes POST").with("allow", "POST"));
+                }
+                let asked = delivery.request().method != "POST";
+                quarantine::keep(&delivery, &refusal, hook, self, now).await;
+                // A question to which there is no answer leads nowhere.
+                if asked { Err(no_route()) } else { Ok(("unverified", refused(hook.verify.gate.answers()))) }
+            }
+        }
+    }
+
+    /// On storage and in the queue, or a problem.
+    async fn take_in(
+        &self,
+        system: &System,
+        hook: &config::Webhook,
+        delivery: &Delivery<Verified>,
+    ) -> Result<String, Problem> {
+        let source = delivery.source();
+        let stored = store::store(delivery, hook, self).await.map_err(|error| unavailable(source, &error))?;
         let span = self.entropy.next();
         let given = delivery.header(TraceParent::HEADER).and_then(TraceParent::parse);
         let trace = match given {
@@ -97,13 +177,55 @@ impl Webhook {
         let arrival = if stored.put == Put::WasThere { Arrival::Again } else { Arrival::First };
         let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace, arrival };
         match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
-            Some(Ok(())) => Ok(ApiResponse::json(202, &json!({ "accepted": stored.id }))),
-            Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => {
-                Ok(ApiResponse::json(202, &json!({ "accepted": stored.id })))
-            }
-            Some(Err(fault)) => Err(unavailable(&source, &fault)),
-            None => Err(unavailable(&source, &"the queue gave no result")),
+            Some(Ok(())) => Ok(stored.id),
+            Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => Ok(stored.id),
+            Some(Err(fault)) => Err(unavailable(source, &fault)),
+            None => Err(unavailable(source, &"the queue gave no result")),
         }
+    }
+
+    fn admit(&self, what: &str, per_second: Option<f64>, now: Millis) -> Result<(), Problem> {
+        let Some(per_second) = per_second else { return Ok(()) };
+        self.memory.admit(what, Rate::of(per_second), now).map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            Problem::new(Code::TooMany, "more requests came than this webhook takes").retry_after(seconds)
+        })
+    }
+}
+
+fn no_route() -> Problem {
+    Problem::new(Code::NoRoute, "no webhook is configured at this address")
+}
+
+fn accepted(answers: Answers, id: &str) -> ApiResponse {
+    match answers {
+        // Whoever drops in silence must not tell the two apart.
+        Answers { accepted: 202, refused: Refused::Status(_) } => ApiResponse::json(202, &json!({ "accepted": id })),
+        Answers { accepted, .. } => ApiResponse::empty(accepted),
+    }
+}
+
+/// The same for every reason.
+fn refused(answers: Answers) -> ApiResponse {
+    match answers.refused {
+        Refused::Status(401) => {
+            Problem::new(Code::Unverified, "the delivery does not prove where it comes from").into()
+        }
+        Refused::Status(status) => ApiResponse::empty(status),
+        Refused::Drop => ApiResponse::empty(answers.accepted),
+    }
+}
+
+/// Nothing that a browser would take for a page.
+fn reply(reply: &Reply) -> ApiResponse {
+    let mut answer = ApiResponse::empty(reply.status).with("x-content-type-options", "nosniff");
+    if !reply.text.is_empty() {
+        answer = answer.with("content-type", "text/plain; charset=utf-8").with("cache-control", "no-store");
+        answer.body = reply.text.clone().into_bytes().into();
+    }
+    match &reply.header {
+        Some((name, value)) => answer.with(name, value.clone()),
+        None => answer,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::ports::blobs::Put;
 use crate::ports::{BlobError, Entropy};
 
 /// Headers that carry somebody's rights, whatever the scheme.
-const PRIVATE: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+pub(super) const PRIVATE: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 /// Longest id that is kept as the sender wrote it.
 const MAX_ID: usize = 100;

@@ -4,54 +4,77 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value as Json, json};
+use teal_gate::{Gate, Lifetime, Policy, Preset, Scheme, SharedSecret};
 
 use super::*;
 use crate::config::path::{Base, Path, Step};
-use crate::config::{self, Guard, Limits, RelationsGuard, SecretName, Source, Stated, TimeFormat, Verify, Versions};
+use crate::config::{
+    self, Guard, KeyName, Limits, RelationsGuard, SecretName, Source, Stated, TimeFormat, Verify, Versions,
+};
 use crate::domain::raw::RawFrom;
 use crate::domain::{Millis, Raw, RawKey};
-use crate::pipeline::fakes::{Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryQueue, ready};
+use crate::pipeline::fakes::{
+    Addresses, Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryLedger, MemoryQueue, ready,
+};
 use crate::ports::fault::FaultKind;
 
-const NOW: i64 = 1_700_000_000_000;
+pub(super) const NOW: i64 = 1_700_000_000_000;
 
-struct World {
-    blobs: Arc<MemoryBlobs>,
+pub(super) struct World {
+    pub(super) ledger: Arc<MemoryLedger>,
+    pub(super) upstream: Arc<Addresses>,
+    pub(super) blobs: Arc<MemoryBlobs>,
     queue: Arc<MemoryQueue>,
-    secrets: Arc<FixedSecrets>,
-    clock: Arc<FixedClock>,
-    webhook: Webhook,
-    system: System,
+    pub(super) secrets: Arc<FixedSecrets>,
+    pub(super) clock: Arc<FixedClock>,
+    pub(super) webhook: Webhook,
+    pub(super) system: System,
 }
 
 fn world() -> World {
     world_with(|_| {})
 }
 
-fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
+pub(super) fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
     let known = BTreeMap::from([("hook-key".to_owned(), "s3cret".to_owned()), ("empty".to_owned(), String::new())]);
-    let secrets = Arc::new(FixedSecrets { known, ..Default::default() });
+    let secrets = Arc::new(FixedSecrets { known: known.into(), ..Default::default() });
     let (blobs, queue) = (Arc::new(MemoryBlobs::default()), Arc::new(MemoryQueue::default()));
     let clock = Arc::new(FixedClock(NOW.into()));
+    let (ledger, upstream) = (Arc::new(MemoryLedger::default()), Arc::new(Addresses::default()));
     let webhook = Webhook {
         blobs: blobs.clone(),
         queue: queue.clone(),
         secrets: secrets.clone(),
+        ledger: ledger.clone(),
+        upstream: upstream.clone(),
+        memory: Memory::default(),
         clock: clock.clone(),
         entropy: Arc::new(Counting::default()),
         meter: crate::metrics::none(),
     };
     let mut hook = config::Webhook {
         path: "in/blue".into(),
-        verify: Verify::SharedSecret { header: "X-Sync-Key".into(), secret: SecretName("hook-key".into()) },
+        verify: verify(shared_secret("X-Sync-Key"), &["hook-key"]),
         id_header: Some("X-Delivery-Id".into()),
         after: config::After::default(),
         stated: None,
         on: Vec::new(),
         max_body: 64,
+        per_second: None,
     };
     change(&mut hook);
-    World { blobs, queue, secrets, clock, webhook, system: system(hook) }
+    World { ledger, upstream, blobs, queue, secrets, clock, webhook, system: system(hook) }
+}
+
+pub(super) fn verify(policy: Policy, secrets: &[&str]) -> Verify {
+    let key = |name: &&str| KeyName { secret: SecretName((*name).into()), lifetime: Lifetime::default() };
+    let gate = Gate::compile(policy).unwrap();
+    Verify { preset: Preset::SharedSecret, gate, keys: secrets.iter().map(key).collect() }
+}
+
+fn shared_secret(header: &str) -> Policy {
+    let scheme = Scheme::Secret(SharedSecret::Header { name: header.into(), prefix: String::new() });
+    Policy { scheme, ..Preset::SharedSecret.policy() }
 }
 
 fn system(hook: config::Webhook) -> System {
@@ -75,12 +98,15 @@ fn system(hook: config::Webhook) -> System {
         versions: Versions { keep: 2, raw: 3, grace: second },
         guard,
         backups: None,
+        hooks_per_second: None,
     }
 }
 
 fn request(body: &'static [u8]) -> HookRequest {
     HookRequest {
+        method: "POST".into(),
         path: "in/blue".into(),
+        query: String::new(),
         headers: vec![
             ("X-SYNC-KEY".into(), "s3cret".into()),
             ("x-delivery-id".into(), "d-1".into()),
@@ -104,13 +130,14 @@ impl HookRequest {
 }
 
 impl World {
-    fn receive(&self, request: HookRequest) -> ApiResponse {
+    pub(super) fn receive(&self, request: HookRequest) -> ApiResponse {
         ready(self.webhook.receive(&self.system, request))
     }
 
-    fn raws(&self) -> BTreeMap<String, Raw> {
+    pub(super) fn raws(&self) -> BTreeMap<String, Raw> {
         let stored = self.blobs.stored.lock().unwrap();
-        stored.iter().map(|(key, bytes)| (key.clone(), Raw::decode(bytes).unwrap())).collect()
+        let raw = stored.iter().filter(|(key, _)| !key.starts_with(quarantine::PREFIX));
+        raw.map(|(key, bytes)| (key.clone(), Raw::decode(bytes).unwrap())).collect()
     }
 
     fn only_raw(&self) -> Raw {
@@ -132,7 +159,13 @@ impl World {
             .collect()
     }
 
-    fn nothing_happened(&self) -> bool {
+    pub(super) fn quarantined(&self) -> Vec<quarantine::Quarantined> {
+        let stored = self.blobs.stored.lock().unwrap();
+        let kept = stored.iter().filter(|(key, _)| key.starts_with(quarantine::PREFIX));
+        kept.map(|(_, bytes)| serde_json::from_slice(bytes).unwrap()).collect()
+    }
+
+    pub(super) fn nothing_happened(&self) -> bool {
         self.raws().is_empty() && self.queued().is_empty()
     }
 }
@@ -238,7 +271,7 @@ fn what_is_too_large_is_refused_before_anything_is_looked_at() {
 fn a_secret_that_is_missing_empty_or_unreachable_lets_nobody_in_and_loses_nothing() {
     for name in ["unset", "empty"] {
         let world = world_with(|hook| {
-            hook.verify = Verify::SharedSecret { header: "x-sync-key".into(), secret: SecretName(name.into()) };
+            hook.verify = verify(shared_secret("x-sync-key"), &[name]);
         });
         let answer = world.receive(request(b"{}").set("x-sync-key", ""));
         assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));

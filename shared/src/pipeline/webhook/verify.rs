@@ -1,22 +1,21 @@
-//! Trust as a type: a request becomes a `Delivery<Unverified>`, and only `verify` makes it a
+//! Trust as a type: a request becomes a `Delivery<Unverified>`, and only `judge` makes it a
 //! `Delivery<Verified>`, which is what can be stored and queued.
 //!
-//! Owns the schemes. Another one is a variant of `config::Verify` and a function here.
+//! Owns what the gate needs for its verdict: keys out of secrets, certificates out of the net, whether a secret is
+//! awaited. The schemes are `teal_gate`'s.
 //!
-//! Always holds: a refusal has no reason, so that nobody learns which part was wrong; how long a
-//! comparison takes says nothing about the secret.
+//! Always holds: a secret that can't be looked up lets nobody in and loses nothing; a missing one is not an empty one.
 
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use teal_gate::{Facts, Handshake, Key, Refusal, Request, Verdict};
 
-use super::no_secret;
-use crate::config::{SecretName, Verify};
-use crate::domain::{Secret, SourceId};
-use crate::pipeline::api::{Code, Problem};
-use crate::ports::Secrets;
+use super::candidate;
+use super::{HookRequest, Webhook, no_secret, outside, unavailable};
+use crate::config::Verify;
+use crate::domain::{Millis, SourceId};
+use crate::pipeline::api::Problem;
 
 pub struct Unverified(());
 pub struct Verified(());
@@ -24,23 +23,39 @@ pub struct Verified(());
 /// One request to a webhook. Its `State` says whether its sender is known to be the source.
 pub struct Delivery<State> {
     source: SourceId,
+    method: String,
+    query: String,
     headers: Vec<(String, String)>,
     body: Bytes,
     state: PhantomData<State>,
 }
 
+/// What a request turned out to be.
+pub(super) enum Judged {
+    Genuine(Delivery<Verified>),
+    Handshake(Handshake),
+    Refused(Delivery<Unverified>, Refusal),
+}
+
 impl Delivery<Unverified> {
-    pub(super) fn new(source: SourceId, headers: Vec<(String, String)>, body: Bytes) -> Self {
-        let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        Self { source, headers, body, state: PhantomData }
+    pub(super) fn new(source: SourceId, request: HookRequest) -> Self {
+        let headers = request.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        let HookRequest { method, query, body, .. } = request;
+        Self { source, method, query, headers, body, state: PhantomData }
+    }
+
+    pub(super) fn request(&self) -> Request<'_> {
+        Request { method: &self.method, query: &self.query, headers: &self.headers, body: &self.body }
+    }
+}
+
+impl<State> Delivery<State> {
+    pub(super) fn source(&self) -> &SourceId {
+        &self.source
     }
 }
 
 impl Delivery<Verified> {
-    pub(super) fn source(&self) -> &SourceId {
-        &self.source
-    }
-
     /// Names in lower case.
     pub(super) fn headers(&self) -> &[(String, String)] {
         &self.headers
@@ -55,45 +70,64 @@ impl Delivery<Verified> {
     }
 }
 
-/// The headers that a scheme's secrets travel in; they are stored nowhere.
+/// The header that a scheme's secret travels in; it is stored nowhere. No header has the empty name.
 pub(super) fn secret_header(how: &Verify) -> &str {
-    match how {
-        Verify::SharedSecret { header, .. } => header,
-    }
+    how.gate.secret_places().0.unwrap_or_default()
 }
 
-pub(super) async fn verify(
+pub(super) async fn judge(
     delivery: Delivery<Unverified>,
     how: &Verify,
-    secrets: &dyn Secrets,
-) -> Result<Delivery<Verified>, Problem> {
-    let genuine = match how {
-        Verify::SharedSecret { header, secret } => {
-            let secret = known_secret(&delivery.source, secret, secrets).await?;
-            has_shared_secret(&delivery, header, &secret)
+    stage: &Webhook,
+    now: Millis,
+) -> Result<Judged, Problem> {
+    // Questions that need no key are answered whatever else is down.
+    if let Some(handshake) = how.gate.greet(&delivery.request()) {
+        return Ok(Judged::Handshake(handshake));
+    }
+    let keys = if how.gate.has_secret() {
+        secrets(&delivery.source, how, stage, now).await?
+    } else {
+        match how.gate.wanted_certificate(&delivery.request()) {
+            Ok(Some(url)) => outside::certificate(&delivery.source, &how.gate, &url, stage).await?,
+            Ok(None) => Vec::new(),
+            Err(refusal) => return Ok(Judged::Refused(delivery, refusal)),
         }
     };
-    if !genuine {
-        return Err(Problem::new(Code::Unverified, "the delivery does not prove where it comes from"));
-    }
-    let Delivery { source, headers, body, .. } = delivery;
-    Ok(Delivery { source, headers, body, state: PhantomData })
+    let awaiting =
+        how.gate.captures() && keys.is_empty() && candidate::is_awaited(&delivery.source, stage, now).await?;
+    Ok(match how.gate.judge(&delivery.request(), &keys, &Facts { awaiting, channels: None }, now.0) {
+        Verdict::Genuine => {
+            let Delivery { source, method, query, headers, body, .. } = delivery;
+            Judged::Genuine(Delivery { source, method, query, headers, body, state: PhantomData })
+        }
+        Verdict::Handshake(handshake) => Judged::Handshake(handshake),
+        Verdict::Refused(refusal) => Judged::Refused(delivery, refusal),
+    })
 }
 
-/// An empty secret counts as missing: every empty header would match it.
-async fn known_secret(source: &SourceId, name: &SecretName, secrets: &dyn Secrets) -> Result<Secret, Problem> {
-    match secrets.get(&name.0).await {
-        Ok(Some(secret)) if !secret.expose().is_empty() => Ok(secret),
-        Ok(_) => Err(no_secret(source, None, &name.0)),
-        Err(fault) => Err(no_secret(source, Some(&fault), &name.0)),
+/// Keys that are valid now. One that is no use is told to the operator and left out, as long as another is left.
+async fn secrets(source: &SourceId, how: &Verify, stage: &Webhook, now: Millis) -> Result<Vec<Key>, Problem> {
+    let mut keys = Vec::new();
+    let mut useless = None;
+    for name in how.keys.iter().filter(|key| key.lifetime.holds(now.0)) {
+        let secret = &name.secret.0;
+        match stage.secrets.get(secret).await {
+            Ok(Some(found)) if !found.expose().is_empty() => match how.gate.key(found.expose(), name.lifetime) {
+                Ok(key) => keys.push(key),
+                Err(error) => {
+                    useless.get_or_insert_with(|| unavailable(source, &format!("the secret '{secret}': {error}")));
+                }
+            },
+            Ok(_) if how.gate.captures() => {}
+            Ok(_) => {
+                useless.get_or_insert_with(|| no_secret(source, None, secret));
+            }
+            Err(fault) => return Err(no_secret(source, Some(&fault), secret)),
+        }
     }
-}
-
-/// A header that came twice proves nothing: proxies differ in which one they look at.
-fn has_shared_secret(delivery: &Delivery<Unverified>, header: &str, secret: &Secret) -> bool {
-    let mut given = delivery.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header));
-    match (given.next(), given.next()) {
-        (Some((_, given)), None) => Sha256::digest(given).ct_eq(&Sha256::digest(secret.expose())).into(),
-        _ => false,
+    match useless {
+        Some(problem) if keys.is_empty() => Err(problem),
+        _ => Ok(keys),
     }
 }

@@ -120,6 +120,12 @@ pub(super) struct RollbackAsk {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct CandidateAsk {
+    pub source: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DropAsk {
     pub version: Version,
 }

@@ -15,6 +15,10 @@
 //! GET  /runs/{id}
 //! GET  /rejects         ?entity= &source= &code= &run= &id= &limit=
 //! GET  /rejects/{id}
+//! GET  /refused         ?source= &limit=
+//! GET  /refused/{id}
+//! POST /candidates/await {source}                                    until when
+//! POST /candidates/take {source}                                     the secret, once
 //! GET  /deliveries      ?source= &state= &since= &until= &id= &limit=
 //! GET  /deliveries/{id}
 //! POST /deliveries/replay {id?, source?, state?, since?, until?}     202, how many
@@ -41,6 +45,7 @@ mod act;
 mod ask;
 mod backups;
 mod deliveries;
+mod gate;
 mod look;
 mod problem;
 mod view;
@@ -141,6 +146,10 @@ impl Console {
             ("runs", id) => self.run(ask, id).await,
             ("rejects", "") => self.rejects(ask).await,
             ("rejects", id) => self.reject(ask, id).await,
+            ("refused", "") => self.refused(ask).await,
+            ("refused", id) => self.refused_one(ask, id).await,
+            ("candidates", "await") => self.await_candidate(ask).await,
+            ("candidates", "take") => self.take_candidate(ask).await,
             ("deliveries", "") => self.deliveries(ask).await,
             ("deliveries", "replay") => self.replay_deliveries(ask).await,
             ("deliveries", id) => self.delivery(ask, id).await,
