@@ -39,6 +39,9 @@ pub fn status(status: &Json) -> String {
     for parked in items(&status["parked"]) {
         lines.push(format!("parked: {} until {}", run::name(parked), time(&parked["until"])));
     }
+    for (source, s) in entries(&status["sources"]) {
+        lines.extend(webhook(source, &s["deliveries"]));
+    }
     for (queue, depth) in entries(&status["queues"]) {
         let waiting = count(&depth["visible"]) + count(&depth["delayed"]) + count(&depth["in_flight"]);
         if waiting + count(&depth["dead"]) > 0 {
@@ -51,6 +54,29 @@ pub fn status(status: &Json) -> String {
         n => format!("{} rejects; `teal rejects list` shows them", number(n)),
     });
     lines.join("\n")
+}
+
+/// What has to be said of a source's webhook.
+fn webhook(source: &str, webhook: &Json) -> Vec<String> {
+    let mut lines = Vec::new();
+    let lease = &webhook["lease"];
+    if lease["valid"] == true {
+        lines.push(format!("lease of {source}: until {}", time(&lease["until"])));
+    } else if lease["valid"] == false {
+        lines.push(format!("lease of {source}: none; it is polled meanwhile. `teal leases` shows why"));
+    }
+    if webhook["silence"]["silent"] == true {
+        let usual = number(count(&webhook["silence"]["usual_gap_seconds"]));
+        let last = time(&webhook["silence"]["last"]);
+        lines.push(format!("{source} is silent: nothing came since {last}, usually after {usual} s"));
+    }
+    if let Some(why) = webhook["gaps"]["why"].as_str() {
+        lines.push(format!("what {source} sent could not be looked through: {why}"));
+    }
+    if let Some(why) = webhook["failing_errand"]["why"].as_str() {
+        lines.push(format!("{source} could not be asked for {}: {why}", text(&webhook["failing_errand"]["path"])));
+    }
+    lines
 }
 
 /// The earlier of the next scheduled runs.

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod flood;
 mod scene;
 mod teal;
 mod trace;

@@ -1,5 +1,6 @@
 //! A `teal dev` of its own data directory that can be killed and started again, and what can be asked of it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use teal::domain::{Run, SourceId, StreamName};
+use teal::pipeline::changelog::LogEntry;
+use teal::pipeline::inbox::{self, Entry, Fate};
 use teal::pipeline::ledger::{self, StreamProgress};
 use teal_local::store::{StoreOptions, TealDb};
 use tempfile::TempDir;
@@ -53,6 +56,31 @@ impl Place {
             std::fs::set_permissions(secrets.join(name), Permissions::from_mode(0o600)).unwrap();
         }
         Self { dir, blue: blue.to_owned() }
+    }
+
+    /// Puts something else into its `teal.yaml`.
+    pub fn edit(&self, from: &str, to: &str) {
+        let path = self.dir.path().join("teal.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "the example has no '{from}'");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// How often each delivery is in the change log, by its id, while no process has the directory.
+    pub async fn entered(&self, source: &str) -> BTreeMap<String, usize> {
+        let db = TealDb::open(self.data().join("teal.db"), StoreOptions::default()).unwrap();
+        let part = ledger::log_part(&SourceId::new(source));
+        let entries: Vec<(String, LogEntry)> = ledger::read_all(db.as_ref(), &part, "").await.unwrap();
+        counted(entries.iter().filter_map(|(_, entry)| inbox::name(&entry.raw).rsplit_once('-')).map(|(id, _)| id))
+    }
+
+    /// How often each delivery is recorded as applied, by its id, while no process has the directory.
+    pub async fn done_with(&self, source: &str) -> BTreeMap<String, usize> {
+        let db = TealDb::open(self.data().join("teal.db"), StoreOptions::default()).unwrap();
+        let part = ledger::inbox_part(&SourceId::new(source));
+        let entries: Vec<(String, Entry)> = ledger::read_all(db.as_ref(), &part, "").await.unwrap();
+        let applied = entries.iter().filter(|(_, entry)| entry.fate == Fate::Applied);
+        counted(applied.map(|(_, entry)| entry.id.as_str()))
     }
 
     fn data(&self) -> PathBuf {
@@ -115,6 +143,12 @@ impl Place {
         }
         out
     }
+}
+
+fn counted<'a>(all: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    all.for_each(|one| *counts.entry(one.to_owned()).or_default() += 1);
+    counts
 }
 
 /// One process after the other. Dies with the test.

@@ -11,8 +11,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use teal::config::Bundle;
-use teal::domain::{Counts, Message, Mode, Outcome, Run, RunId, SourceId};
+use teal::domain::{Counts, Message, Millis, Mode, Outcome, Run, RunId, SourceId};
+use teal::pipeline::admin::deliveries::DeliveryFilter;
 use teal::pipeline::api::ApiResponse;
+use teal::pipeline::changelog;
+use teal::pipeline::inbox::Entry;
 use teal::pipeline::poll::{Asked, Started};
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Request, Response};
@@ -157,6 +160,40 @@ impl Bench {
         assert_eq!(self.deliver(&webhook).await.status, 202);
     }
 
+    /// A delivery with this id and body, taken in and gone through.
+    pub async fn bring(&self, id: &str, body: &serde_json::Value) {
+        let webhook = Webhook { id: id.into(), body: body.to_string().into() };
+        assert_eq!(self.deliver(&webhook).await.status, 202);
+        self.runner.drain().await;
+    }
+
+    /// What became of deliveries, newest first.
+    pub async fn inbox(&self) -> Vec<Entry> {
+        let entries = self.runner.admin.deliveries(&DeliveryFilter::default(), 5000).await;
+        entries.expect("the world's own ledger can be read").into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// How many entries the change log of the source has had.
+    pub async fn logged(&self) -> u64 {
+        let end = changelog::end(self.world.ledger.as_ref(), &SourceId::new("blue")).await;
+        end.expect("the world's own ledger can be read")
+    }
+
+    /// From now on what begins with `elsewhere` is answered by `script`, everything else by the source.
+    pub fn also_at(
+        &self,
+        elsewhere: &'static str,
+        mut script: impl FnMut(&Request, Millis) -> Response + Send + 'static,
+    ) {
+        let (source, clock) = (self.blue.clone(), self.world.clock.clone());
+        self.world.upstream.script(move |request| {
+            if request.url.starts_with(elsewhere) {
+                return Ok(script(request, clock.now()));
+            }
+            answer(&source, &clock, request)
+        });
+    }
+
     /// What a system that syncs all of the source from nothing shows now.
     pub async fn fresh(&self) -> Vec<String> {
         let other = self.beside().await;
@@ -239,6 +276,12 @@ impl Bench {
     }
 }
 
+/// An answer of this status with this JSON.
+#[must_use]
+pub fn said(status: u16, body: &serde_json::Value) -> Response {
+    Response { status, headers: Vec::new(), body: body.to_string().into() }
+}
+
 /// A complete run, asked for by somebody.
 #[must_use]
 pub fn full(force: bool) -> Asked {
@@ -265,7 +308,8 @@ pub fn runner(world: &MemoryWorld, trace: &Trace, settings: &Settings) -> Runner
     Runner::new(world, trace, Arc::new(ManifestConnectors), settings.clone())
 }
 
-fn answer(
+/// What the stand-in answers to a request.
+pub fn answer(
     blue: &OfflineBlue,
     clock: &teal_conformance::memory::VirtualClock,
     request: &Request,

@@ -5,10 +5,14 @@
 mod atomic_switch;
 mod backups;
 mod coalescing;
+mod deliveries;
+mod errands;
 mod full_run;
+mod gaps;
 mod github;
 mod honest_outcomes;
 mod incremental;
+mod leases;
 mod limits;
 mod no_false_deletes;
 mod nothing_lost_across_a_switch;

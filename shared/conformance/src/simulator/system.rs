@@ -1,10 +1,10 @@
 //! The system that is simulated: three sources, four entities, and a few mappings to change between.
 //!
-//! | source | lists by | carries | says what changed | webhooks |
-//! | --- | --- | --- | --- | --- |
-//! | a | cursor | a time, rounded to a minute in some seeds | yes | upserts, deletes with their time |
-//! | b | page numbers | a sequence | yes | only that something changed |
-//! | c | cursor | nothing: only when it was stated | no | upserts, deletes |
+//! | source | lists by | carries | says what changed | webhooks | and which are one |
+//! | --- | --- | --- | --- | --- | --- |
+//! | a | cursor | a time, rounded to a minute in some seeds | yes | upserts, deletes with their time | by id, for long |
+//! | b | page numbers | a sequence | yes | only that something changed | by id and bytes |
+//! | c | cursor | nothing: only when it was stated | no | upserts, deletes | by id, for less than senders repeat |
 
 use teal::config::Bundle;
 /// The sources by name, in the order of everything that is kept by source.
@@ -95,7 +95,7 @@ sources:
       verify: shared-secret
       header: x-secret
       secret: "${secret:hook}"
-      id: { header: x-id }
+      dedupe: { by: [{ header: x-id }], keep: 7d }
       stated: { path: sent, format: unix-millis }
       on:
         - { when: '.event == "changed"', do: upsert, stream: items, record: data }
@@ -119,7 +119,7 @@ sources:
       verify: shared-secret
       header: x-secret
       secret: "${secret:hook}"
-      id: { header: x-id }
+      dedupe: { by: [{ header: x-id }], keep: 10m }
       stated: { path: sent, format: unix-millis }
       on:
         - { when: '.event == "changed"', do: upsert, stream: items, record: data }

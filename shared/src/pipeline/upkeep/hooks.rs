@@ -13,8 +13,8 @@ use crate::ports::queue::{Outgoing, send_all};
 const SLICE: usize = 200;
 
 impl Upkeep {
-    /// `alone`: the host has just started, maybe after an outage.
-    pub(super) async fn look_after_webhooks(&self, alone: bool) -> Result<(), StageError> {
+    /// The part of a round that is about webhooks. `alone`: the host has just started, maybe after an outage.
+    pub async fn look_after_webhooks(&self, alone: bool) -> Result<(), StageError> {
         let loaded = self.systems.current().await?;
         let hooks = loaded.system.sources.values().filter_map(|source| Some((source, source.webhook.as_ref()?)));
         for (declared, hook) in hooks {
