@@ -132,10 +132,8 @@ impl Webhook {
                         true
                     }
                     Handshake::Subscribed { topic, lease, .. } => {
-                        let (topic, seconds) = (topic.clone(), *lease);
-                        let message = Message::Subscribed { source: source.clone(), topic, seconds };
-                        let sent = send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await;
-                        sent.map(|()| true).map_err(|fault| unavailable(&source, &fault))?
+                        self.tell_of_subscription(&source, hook, topic, *lease).await;
+                        true
                     }
                     Handshake::Answer(_) => true,
                 };
@@ -154,6 +152,18 @@ impl Webhook {
                 // A question to which there is no answer leads nowhere.
                 if asked { Err(no_route()) } else { Ok(("unverified", refused(hook.verify.gate.answers()))) }
             }
+        }
+    }
+
+    /// Lets the lease know that it is on. Is the queue down, the hub gets its answer all the same: the subscription
+    /// is asked for again, and the source polled until one is known.
+    async fn tell_of_subscription(&self, source: &SourceId, hook: &config::Webhook, topic: &str, seconds: Option<u64>) {
+        if hook.after.lease.is_none() {
+            return;
+        }
+        let message = Message::Subscribed { source: source.clone(), topic: topic.to_owned(), seconds };
+        if let Err(error) = send_all(self.queue.as_ref(), vec![Outgoing::now(message)]).await {
+            tracing::warn!(%source, %error, "a hub's confirmation could not be passed on; the hub is asked again");
         }
     }
 
