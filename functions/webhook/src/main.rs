@@ -1,4 +1,4 @@
-//! webhook: takes deliveries in. POST /hooks/… of an HTTP API or a function URL → a raw object → a message.
+//! webhook: takes deliveries in. /hooks/… of an HTTP API or a function URL → a raw object → a message.
 
 use std::sync::Arc;
 

@@ -148,7 +148,7 @@ pub async fn change<T>(
 }
 
 /// The sender asks whether a subscription is wanted, and for how long it would be. Yes if that was asked for, is
-/// about the same thing, and was not answered yet.
+/// about the same thing, and was not answered long ago.
 pub async fn confirm(
     ledger: &dyn Ledger,
     lease: &Lease,
@@ -161,7 +161,10 @@ pub async fn confirm(
         return Ok(false);
     }
     change(ledger, source, |channels| {
-        let Some(pending) = channels.pending.clone() else { return false };
+        let Some(pending) = channels.pending.clone() else {
+            // The answer may have got lost, and the sender asks again.
+            return channels.live.as_ref().is_some_and(|live| now.since(live.since) < PATIENCE);
+        };
         let until = now.plus(life.unwrap_or(lease.life));
         channels.is_there(Channel { since: now, until, ..pending }, false, now);
         true

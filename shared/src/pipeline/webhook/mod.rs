@@ -137,7 +137,8 @@ impl Webhook {
                             // Only what was asked for is wanted.
                             Some(ours) => {
                                 let life = lease.map(Duration::from_secs);
-                                let asked = channels::confirm(self.ledger.as_ref(), ours, &source, topic, life, now).await;
+                                let asked =
+                                    channels::confirm(self.ledger.as_ref(), ours, &source, topic, life, now).await;
                                 asked.map_err(|error| unavailable(&source, &error))?
                             }
                             None => true,

@@ -116,10 +116,8 @@ async fn opened(source: &SourceId, hook: &config::Webhook, stage: &Webhook) -> R
         return Ok(None);
     }
     let known = channels::read(stage.ledger.as_ref(), source).await.map_err(|error| unavailable(source, &error))?;
-    let channel = |channel: channels::Channel| Channel {
-        resource: channel.resource.as_str().map(str::to_owned),
-        id: channel.id,
-    };
+    let channel =
+        |channel: channels::Channel| Channel { resource: channel.resource.as_str().map(str::to_owned), id: channel.id };
     Ok(Some(known.live.into_iter().chain(known.pending).chain(known.old).map(channel).collect()))
 }
 

@@ -110,10 +110,12 @@ fn a_hook_gets_its_path_and_headers_all_and_its_body_byte_for_byte() {
     let mut sent = event(&Method::POST, "/hooks/in/blüe%41");
     sent.body = Some(STANDARD.encode(b"\x00\xff{}"));
     sent.is_base64_encoded = true;
+    sent.raw_query_string = Some("a=%2B+&a=1".to_owned());
     let sent = with(with(with(sent, "x-tag", "a"), "x-tag", "b"), "x-one", "1");
     assert_eq!(world.send(sent).status_code, 202);
     let seen = world.seen.hooks.lock().unwrap();
     assert_eq!(seen[0].path, "in/blüe%41", "the gateway has decoded it already");
+    assert_eq!((seen[0].method.as_str(), seen[0].query.as_str()), ("POST", "a=%2B+&a=1"), "as it came");
     assert_eq!(&seen[0].body[..], b"\x00\xff{}");
     let mut headers = seen[0].headers.clone();
     headers.sort();
