@@ -106,7 +106,7 @@ async fn main() -> Outcome<()> {
 }
 
 /// A Teal that takes in and does nothing else.
-async fn teal(dir: &Path) -> Outcome<(std::net::SocketAddr, impl Sized)> {
+async fn teal(dir: &Path) -> Outcome<(std::net::SocketAddr, impl Sized + use<>)> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir_all(dir.join("secrets"))?;
     std::fs::write(dir.join("secrets/key"), KEY)?;
