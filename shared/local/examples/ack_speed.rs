@@ -159,7 +159,7 @@ async fn load(
     span: Duration,
     rate: Option<u64>,
 ) -> Outcome<u64> {
-    let ids = Arc::new(AtomicU64::new(u64::try_from(std::process::id())? << 32));
+    let ids = Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32));
     let began = Instant::now();
     let mut all = tokio::task::JoinSet::new();
     for own in 0..senders {
