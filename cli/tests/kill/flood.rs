@@ -58,8 +58,8 @@ async fn every_delivery_of_a_flood_that_was_thanked_for_is_there_and_applied_onc
                 if nth >= last {
                     return acked;
                 }
-                let (hook, delivery) = (format!("{address}/hooks/blue"), delivery(nth));
-                match scene.blue.deliver(&hook, crate::teal::SECRET, &delivery).await {
+                let (url, webhook) = (format!("{address}/hooks/blue"), delivery(nth));
+                match scene.blue.deliver(&url, crate::teal::SECRET, &webhook).await {
                     Ok(200..300) => {
                         answers.fetch_add(1, Ordering::Relaxed);
                         acked.push(nth);
