@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use teal::domain::QueueName;
+use teal::pipeline::Systems;
 use teal::pipeline::webhook::{Memory, Webhook};
-use teal::ports::EmptySecrets;
 use teal::trigger::callers::Nobody;
 use teal::trigger::http::{CurrentHooks, Http};
 use teal_aws::host::{self, Error, Function};
-use teal_connect::ManifestConnectors;
 use teal_real::upstream::HttpUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = Function::start().await;
     let blobs = function.blobs()?;
-    // Connectors are compiled to know that the configuration is right, not to ask a source.
     let ledger = function.ledger()?;
-    let systems = function.systems(ledger.clone(), blobs.clone(), Arc::new(EmptySecrets), ManifestConnectors);
+    let systems = Arc::new(Systems::without_connectors(ledger.clone(), blobs.clone()));
     let webhook = Webhook {
         blobs,
         queue: function.queue(&[QueueName::Transform])?,

@@ -11,7 +11,7 @@ use super::ledger::{self, ConfigItem};
 use crate::config::{Bundle, SecretName, Source, System};
 use crate::domain::{ConfigHash, Generation, GenerationId, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
-use crate::ports::{BlobReader, Connector, Connectors, LedgerError, LedgerReader, Secrets};
+use crate::ports::{BlobReader, Connector, Connectors, EmptySecrets, LedgerError, LedgerReader, Secrets};
 
 /// A system together with its connectors.
 pub struct Loaded {
@@ -52,7 +52,8 @@ pub struct Systems {
     ledger: Arc<dyn LedgerReader>,
     blobs: Arc<dyn BlobReader>,
     secrets: Arc<dyn Secrets>,
-    connectors: Arc<dyn Connectors>,
+    /// Nobody's who neither asks a source nor reads its answers.
+    connectors: Option<Arc<dyn Connectors>>,
     compiled: Arc<Compiled>,
     /// Those that were read. What a generation was made from never changes.
     generations: Mutex<BTreeMap<GenerationId, Generation>>,
@@ -68,7 +69,26 @@ impl Systems {
         secrets: Arc<dyn Secrets>,
         connectors: Arc<dyn Connectors>,
     ) -> Self {
-        Self { ledger, blobs, secrets, connectors, compiled: Arc::default(), generations: Mutex::default() }
+        Self {
+            ledger,
+            blobs,
+            secrets,
+            connectors: Some(connectors),
+            compiled: Arc::default(),
+            generations: Mutex::default(),
+        }
+    }
+
+    /// For who takes deliveries in and no more: a configuration was compiled as a whole when it was deployed.
+    pub fn without_connectors(ledger: Arc<dyn LedgerReader>, blobs: Arc<dyn BlobReader>) -> Self {
+        Self {
+            ledger,
+            blobs,
+            secrets: Arc::new(EmptySecrets),
+            connectors: None,
+            compiled: Arc::default(),
+            generations: Mutex::default(),
+        }
     }
 
     /// The same, over what others have compiled with the same secrets.
@@ -113,8 +133,9 @@ impl Systems {
         let mut wrong = Vec::new();
         let mut lacks_secrets = false;
         for source in system.sources.values() {
+            let Some(compiler) = &self.connectors else { break };
             let config = self.config_of(source, &mut lacks_secrets).await?;
-            let connector = self.connectors.compile(&source.manifest, &config)?;
+            let connector = compiler.compile(&source.manifest, &config)?;
             wrong.extend(missing_streams(&system, source, connector.as_ref()));
             connectors.insert(source.name.clone(), connector);
         }

@@ -124,7 +124,7 @@ impl World {
     pub async fn deliver(&self, webhook: &Webhook) -> u16 {
         let headers = [("x-sync-secret-key", SECRET), ("x-delivery-id", webhook.id.as_str())];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let request = HookRequest { path: "blue".to_owned(), headers, body: webhook.body.clone() };
+        let request = HookRequest::post("blue", headers, webhook.body.clone());
         let loaded = self.stages.systems.current().await.unwrap();
         self.stages.webhook.receive(&loaded.system, request).await.status
     }

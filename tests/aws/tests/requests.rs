@@ -4,8 +4,6 @@
 //! TEAL_RECORDS=1000 cargo test -p teal-aws-tests --test requests -- --nocapture
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
-
 use std::collections::BTreeMap;
 
 use serde_json::json;

@@ -99,10 +99,11 @@ fn roles(function: &str) -> BTreeSet<String> {
             roles.extend(fields(file, stage));
         }
     }
-    if main.contains("function.systems(") {
+    let unconnected = main.contains("Systems::without_connectors(");
+    if unconnected || main.contains("function.systems(") {
         let mut of_systems = fields(SYSTEMS.1, SYSTEMS.0);
         // With empty ones, it is given none.
-        if main.contains("EmptySecrets") {
+        if unconnected || main.contains("EmptySecrets") {
             of_systems.remove("Secrets");
         }
         roles.extend(of_systems);
