@@ -181,7 +181,13 @@ async fn nobody_confirms_what_was_not_asked_for() {
     assert!(!confirm("https://evil.example.com/feed").await);
     assert!(!channels::read(bench.world.ledger.as_ref(), &source).await.unwrap().is_valid(bench.world.clock.now()));
     assert!(confirm("https://www.example.com/feed").await);
-    assert!(!confirm("https://www.example.com/feed").await, "once");
+    let until = channels::read(bench.world.ledger.as_ref(), &source).await.unwrap().live.unwrap().until;
+    bench.world.clock.advance(Duration::from_secs(60));
+    assert!(confirm("https://www.example.com/feed").await, "the answer may have got lost");
+    let live = channels::read(bench.world.ledger.as_ref(), &source).await.unwrap().live.unwrap();
+    assert_eq!(live.until, until, "and prolongs nothing");
+    bench.world.clock.advance(Duration::from_secs(600));
+    assert!(!confirm("https://www.example.com/feed").await, "long after");
 }
 
 #[tokio::test]
