@@ -73,7 +73,9 @@ impl Tried {
         let pace = Pace { most: Some(Duration::from_millis(2)), noted: None };
         let code = run(Cli::parse_from(line).command, pace, &mut out).await;
         let said = String::from_utf8(out).expect("messages are texts");
-        let messages = said.lines().map(|line| serde_json::from_str(line).expect("messages are JSON")).collect();
+        // A preview is for people.
+        let lines = said.lines().filter(|_| command != "preview");
+        let messages = lines.map(|line| serde_json::from_str(line).expect("messages are JSON")).collect();
         (code, messages, said)
     }
 
@@ -151,6 +153,8 @@ impl Case<'_> {
         let status = tried.check().await;
         assert_eq!(status["status"], "SUCCEEDED", "{}: {status}", self.name);
         self.refuses_wrong_credentials().await;
+        let (code, _, said) = tried.say("preview", &[]).await;
+        assert!(code == 0 && said.contains(self.streams[0].0), "{}: {said}", self.name);
 
         let schemas: BTreeMap<String, Value> = (tried.discover().await.into_iter())
             .map(|stream| (stream["name"].as_str().unwrap_or_default().to_owned(), stream))
