@@ -195,9 +195,10 @@ impl OfflineBlue {
     /// A GET for `/path?query`, with what stands after `Bearer ` in its `Authorization`.
     #[must_use]
     pub fn ask(&self, path_and_query: &str, key: Option<&str>) -> Answered {
-        let asked = Asked::read(path_and_query);
+        let authorization = key.map(|key| format!("Bearer {key}"));
+        let asked = Asked { authorization, ..Asked::read(path_and_query) };
         let visit = self.desk.enter(&asked);
-        self.desk.answer(&visit, &http::Method::GET, &asked, key)
+        self.desk.answer(&visit, &asked)
     }
 
     fn agency(&self) -> &Agency {

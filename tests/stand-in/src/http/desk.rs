@@ -69,15 +69,14 @@ impl<S: Source> Desk<S> {
         Visit { spot, within, _in_flight: in_flight }
     }
 
-    /// `key` is what the request's `Authorization` says after `Bearer `.
-    pub fn answer(&self, visit: &Visit<'_>, method: &Method, asked: &Asked, key: Option<&str>) -> Answered {
+    pub fn answer(&self, visit: &Visit<'_>, asked: &Asked) -> Answered {
         if self.options.per_second.is_some_and(|limit| visit.within > u64::from(limit)) {
             self.counters.note(|counts| counts.limited += 1);
             return self.too_many(RetryHint::Seconds(1));
         }
-        if key != Some(self.options.key.as_str()) {
+        if let Some(refusal) = self.source.refuse(asked, &self.options.key) {
             self.counters.note(|counts| counts.unauthorized += 1);
-            return whole(&Reply::error(401, "a valid API key is required: Authorization: Bearer KEY"));
+            return whole(&refusal);
         }
         let fault = self.faults.strike(visit.spot.as_ref());
         if fault.as_ref().is_some_and(|fault| !matches!(fault, Fault::Slow(_))) {
@@ -86,8 +85,8 @@ impl<S: Source> Desk<S> {
         let Some(spot) = &visit.spot else {
             return whole(&Reply::error(404, format!("nothing lives at {}", asked.path)));
         };
-        if method != Method::GET {
-            return whole(&Reply::error(405, "listings are read with GET"));
+        if !self.source.takes(asked) {
+            return whole(&Reply::error(405, format!("{} is no method for this path", asked.method)));
         }
         match fault {
             None => self.serve(asked, spot),
@@ -179,14 +178,16 @@ impl Asked {
     pub fn read(path_and_query: &str) -> Self {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Self { path: path.to_owned(), query }
+        Self { path: path.to_owned(), query, ..Self::default() }
     }
 }
 
 pub fn whole(reply: &Reply) -> Answered {
+    let mut headers = vec![("content-type", "application/json".to_owned())];
+    headers.extend(reply.headers.iter().cloned());
     Answered {
         status: reply.status,
-        headers: vec![("content-type", "application/json".to_owned())],
+        headers,
         body: reply.body.to_string().into(),
         arrives: Arrives::Whole,
         wait: Duration::ZERO,

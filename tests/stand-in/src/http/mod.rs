@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 
 pub use counters::{Counters, Counts, PageCount};
@@ -45,10 +47,14 @@ pub fn rfc3339(millis: i64) -> String {
 }
 
 /// What a source is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Asked {
+    pub method: Method,
     pub path: String,
     pub query: BTreeMap<String, String>,
+    /// The whole `Authorization`.
+    pub authorization: Option<String>,
+    pub body: Bytes,
 }
 
 /// Which listing and which of its pages a request is for: what faults and counters go by.
@@ -64,18 +70,26 @@ pub struct Spot {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(&'static str, String)>,
     pub body: Value,
 }
 
 impl Reply {
     #[must_use]
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, body }
+        Self { status: 200, headers: Vec::new(), body }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     #[must_use]
     pub fn error(status: u16, message: impl Into<String>) -> Self {
-        Self { status, body: serde_json::json!({ "error": { "message": message.into() } }) }
+        Self { status, ..Self::ok(serde_json::json!({ "error": { "message": message.into() } })) }
     }
 }
 
@@ -83,6 +97,17 @@ impl Reply {
 pub trait Source: Send + Sync + 'static {
     /// `None` when nothing lives at the path.
     fn spot(&self, asked: &Asked) -> Option<Spot>;
+
+    /// Why the request is refused, if its credentials are not right; `key` is the one that is.
+    fn refuse(&self, asked: &Asked, key: &str) -> Option<Reply> {
+        let given = asked.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
+        (given != Some(key)).then(|| Reply::error(401, "a valid API key is required: Authorization: Bearer KEY"))
+    }
+
+    /// Whether what lives at the path is asked with this method.
+    fn takes(&self, asked: &Asked) -> bool {
+        asked.method == Method::GET
+    }
 
     /// The answer, bent by `distortion` if that is given.
     fn answer(&self, asked: &Asked, spot: &Spot, distortion: Option<Distortion>) -> Reply;

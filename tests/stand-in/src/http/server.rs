@@ -77,17 +77,21 @@ async fn handle<S: Source>(
         switch.cut();
         return respond(desk::whole(&Reply::error(503, "stopped")));
     }
-    let asked = Asked::read(uri.path_and_query().map_or("/", |both| both.as_str()));
+    let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let asked = Asked {
+        method,
+        authorization: authorization.map(str::to_owned),
+        body,
+        ..Asked::read(uri.path_and_query().map_or("/", |both| both.as_str()))
+    };
     if let Some(name) = asked.path.strip_prefix("/control/") {
-        return respond(desk::whole(&shared.desk.control(&method, name, &body)));
+        return respond(desk::whole(&shared.desk.control(&asked.method, name, &asked.body)));
     }
     let visit = shared.desk.enter(&asked);
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
-    let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let key = authorization.and_then(|value| value.strip_prefix("Bearer "));
-    let answered = shared.desk.answer(&visit, &method, &asked, key);
+    let answered = shared.desk.answer(&visit, &asked);
     if !answered.wait.is_zero() {
         tokio::time::sleep(answered.wait).await;
     }
