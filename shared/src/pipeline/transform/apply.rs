@@ -26,6 +26,7 @@ use crate::pipeline::backup::Line;
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
+use crate::ports::connector::answers_of;
 use crate::ports::EntityWriter;
 use crate::ports::entities::Writer;
 
@@ -233,7 +234,7 @@ fn record_counts(reading: &Reading, fates: &BTreeMap<usize, Fate>) -> RecordCoun
 fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
     let read = match &raw.head.from {
         RawFrom::Page { stream, position, .. } => {
-            loaded.connector(&raw.head.source.name)?.records(stream, position, &raw.body).map(|records| {
+            loaded.connector(&raw.head.source.name)?.records(stream, position, &answers_of(raw)).map(|records| {
                 records.into_iter().map(|json| Item { stream: stream.clone(), what: record(json) }).collect()
             })
         }
