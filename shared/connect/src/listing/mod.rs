@@ -130,11 +130,7 @@ impl Plan {
 }
 
 /// A reader, and the slice that it is in, as a position has them.
-fn taken_up(
-    stream: Arc<Stream>,
-    position: &Position,
-    session: &Session,
-) -> Result<(Reader, Option<Run>), Failure> {
+fn taken_up(stream: Arc<Stream>, position: &Position, session: &Session) -> Result<(Reader, Option<Run>), Failure> {
     let reader = match &position.reader {
         Some(reader) => Reader::at(stream, reader.clone())?,
         None => Reader::new(stream, &position.state, session, position.started)?,

@@ -16,8 +16,8 @@ use teal::ports::upstream::Response;
 
 use super::position::{Masks, Position};
 use super::{Plan, taken_up};
-use crate::excerpt;
 use crate::cursor::{Cursor, Point};
+use crate::excerpt;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{Purpose, shown};
 use crate::read::reader::{Reader, Run};
@@ -261,9 +261,7 @@ impl Port for Reading {
             place.from.floor = Some(floor.min(date));
         }
         let run = place.machine.as_ref().and_then(|machine| machine.run.as_ref());
-        let is_page = sent.purpose == Purpose::Page
-            && place.machine.is_some()
-            && run.is_none_or(Run::asks_for_page);
+        let is_page = sent.purpose == Purpose::Page && place.machine.is_some() && run.is_none_or(Run::asks_for_page);
         place.stirred |= sent.purpose != Purpose::Token && !is_page;
         place.answered = Some(Given {
             status: response.status,

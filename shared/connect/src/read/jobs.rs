@@ -438,12 +438,7 @@ impl JobRun {
     }
 
     /// The records of downloaded answers; the position stays.
-    pub fn records_of(
-        &self,
-        answers: &[Response],
-        session: &Session,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, Failure> {
+    pub fn records_of(&self, answers: &[Response], session: &Session, now: Timestamp) -> Result<Vec<Record>, Failure> {
         let (slice, plan) = (self.slice(), self.plan()?);
         let cx = seen(session, &slice, &Value::Null, now);
         let mut records = Vec::new();

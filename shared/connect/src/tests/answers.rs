@@ -141,7 +141,9 @@ fn an_ill_source_is_asked_again_and_is_no_quota() {
 fn what_asking_again_can_not_mend_is_refused() {
     for status in [400, 401, 403, 404, 410] {
         match first("talents", status, &[], "") {
-            Step::Refused { why } => assert!(why.contains(&status.to_string()) && why.contains("/api/talents"), "{why}"),
+            Step::Refused { why } => {
+                assert!(why.contains(&status.to_string()) && why.contains("/api/talents"), "{why}")
+            }
             other => panic!("{other:?}"),
         }
     }

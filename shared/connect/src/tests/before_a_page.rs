@@ -102,7 +102,11 @@ fn a_job_is_created_once_however_often_its_reading_is_taken_up_again() {
                     "jobs/j1" => {
                         polls += 1;
                         let urls = ["https://api.example.com/a", "https://api.example.com/b"];
-                        if polls < 3 { json!({ "status": "running" }) } else { json!({ "status": "ready", "urls": urls }) }
+                        if polls < 3 {
+                            json!({ "status": "running" })
+                        } else {
+                            json!({ "status": "ready", "urls": urls })
+                        }
                     }
                     part => json!([{ "part": part }]),
                 };

@@ -36,11 +36,22 @@ const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"
 
 /// What the asking for a page came to.
 enum Fetched {
-    Page { answers: Vec<Answered>, next: Next },
+    Page {
+        answers: Vec<Answered>,
+        next: Next,
+    },
     Moved(serde_json::Value),
-    End { cursor: Option<serde_json::Value> },
-    Quota { until: Millis, why: String },
-    GaveUp { outcome: Outcome, why: String },
+    End {
+        cursor: Option<serde_json::Value>,
+    },
+    Quota {
+        until: Millis,
+        why: String,
+    },
+    GaveUp {
+        outcome: Outcome,
+        why: String,
+    },
     /// The host wants to stop, time is up, or it is not time yet for what comes next.
     Later(Duration),
 }

@@ -4,8 +4,8 @@
 //! Always holds: each part is checked before anything of it counts; slots and entries are counted in the transaction
 //! that makes them, so that whoever goes on repeats none; a damaged backup fails the run, and readers see nothing of it.
 
-use std::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::try_join_all;

@@ -26,8 +26,8 @@ use crate::pipeline::backup::Line;
 use crate::pipeline::error::StageError;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
-use crate::ports::connector::answers_of;
 use crate::ports::EntityWriter;
+use crate::ports::connector::answers_of;
 use crate::ports::entities::Writer;
 
 /// Rejects that are kept in full for one raw object; beyond that they are only counted.

@@ -16,8 +16,8 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::lease;
 use crate::pipeline::ledger::{self, Building, NextSync, Stored, StreamProgress};
 use crate::pipeline::switch::Settling;
-use crate::ports::connector::answers_of;
 use crate::ports::EntitiesError;
+use crate::ports::connector::answers_of;
 
 const RUNS: usize = 20;
 /// Enough to hold a last run of every source.
