@@ -193,7 +193,8 @@ impl Poll {
                 Step::Wait { wait, why: Waiting::Quota(why) } => (wait, true, why),
                 Step::Wait { wait, why: Waiting::Ill(why) } => (wait, false, why),
             };
-            if wait > WAIT_HERE {
+            // The growing waits of somebody who is ill count as attempts, before they would park the run anew each time.
+            if wait > if quota { WAIT_HERE } else { BACKOFF_MOST } {
                 return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
             }
             attempt += 1;

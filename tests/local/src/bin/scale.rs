@@ -66,7 +66,7 @@ entities:
 /// The connector that ships, with pages of 500.
 fn connector() -> String {
     let shipped = include_str!("../../../../connectors/nowrep-blue.yaml");
-    shipped.replace("per_page: \"100\"", "per_page: \"500\"").replace("(gone + 99) // 100", "(gone + 499) // 500")
+    shipped.replace("size: 100", "size: 500")
 }
 
 #[tokio::main]
