@@ -166,7 +166,10 @@ impl Poll {
                 Step::Moved(position) => return Ok(Fetched::Moved(position)),
                 Step::End { cursor } => return Ok(Fetched::End { cursor }),
                 Step::Refused { why } => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why }),
-                Step::Exhausted { quota: true, why } => return Ok(self.patiently(at, why)),
+                Step::Exhausted { quota: true, why } => {
+                    let until = self.clock.now().plus(self.patience(at.run.value.started));
+                    return Ok(Fetched::Quota { until, why });
+                }
                 Step::Exhausted { quota: false, why } => {
                     return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why });
                 }
@@ -193,13 +196,14 @@ impl Poll {
                 Step::Wait { wait, why: Waiting::Quota(why) } => (wait, true, why),
                 Step::Wait { wait, why: Waiting::Ill(why) } => (wait, false, why),
             };
-            // The growing waits of somebody who is ill count as attempts, before they would park the run anew each time.
-            if wait > if quota { WAIT_HERE } else { BACKOFF_MOST } {
-                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
-            }
             attempt += 1;
             if attempt == most && quota {
-                return Ok(self.patiently(at, why));
+                let wait = wait.max(self.patience(at.run.value.started));
+                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
+            }
+            // The growing waits of somebody who is ill count as attempts, before they would park the run each time.
+            if wait > if quota { WAIT_HERE } else { BACKOFF_MOST } {
+                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
             }
             if attempt == most {
                 return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why: format!("{why} ({most} attempts)") });
@@ -231,11 +235,6 @@ impl Poll {
         let status = answer.as_ref().map_or("fault", |answer| metrics::status_class(answer.status));
         self.meter.count(&metrics::HTTP_REQUESTS, &[id.name.as_str(), status], 1);
         Ok(answer)
-    }
-
-    /// The source wants fewer requests, and does not say until when.
-    fn patiently(&self, at: &Progress, why: String) -> Fetched {
-        Fetched::Quota { until: self.clock.now().plus(self.patience(at.run.value.started)), why }
     }
 
     /// How long to leave a source alone that wants fewer requests and does not say until when: the longer the
