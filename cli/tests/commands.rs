@@ -127,7 +127,7 @@ fn check_finds_what_only_the_connector_knows() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.out.contains("has no stream 'bords'") && ran.out.contains("boards"), "{ran:?}");
     let trial = Trial::new(YAML);
-    trial.write("blue.yaml", "type: json-http\n");
+    trial.write("blue.yaml", "type: DeclarativeSource\n");
     assert_eq!(trial.run(&["check"]).code, Some(1));
 }
 

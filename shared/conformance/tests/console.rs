@@ -40,13 +40,17 @@ entities:
 "#;
 
 const CONNECTOR: &str = r#"
-type: json-http
-base_url: "{base_url}"
+type: DeclarativeSource
+version: 7.0.0
+check: { type: CheckStream, stream_names: [talents] }
+spec: { type: Spec, connection_specification: { type: object, properties: {} } }
 streams:
-  talents:
-    path: /talents
-    records: data
-    pages: { style: page, param: page, first: 1, size_param: per_page, size: 100, total_pages: meta.pages }
+  - type: DeclarativeStream
+    name: talents
+    retriever:
+      type: SimpleRetriever
+      requester: { type: HttpRequester, url_base: "{{ config['base_url'] }}", path: /talents }
+      record_selector: { type: RecordSelector, extractor: { type: DpathExtractor, field_path: [data] } }
 "#;
 
 struct Bench {

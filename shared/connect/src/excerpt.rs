@@ -1,21 +1,20 @@
-//! What a source says about a failure, made fit for a message: short, one line, without secrets.
+//! What a source says about a failure, made fit for a message: short, one line.
 
 use serde_json::Value;
-use teal::domain::Secret;
 
 const LONGEST: usize = 200;
 
 /// The source's own words in an answer that is no page: the usual members only, because anything else may
 /// be data.
-pub fn of_body(body: &[u8], secret: Option<&Secret>) -> Option<String> {
+pub fn of_body(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     ["message", "detail", "title", "error_description", "error"]
         .iter()
         .find_map(|name| body.get(name).filter(|said| !said.is_null()))
-        .map(|said| of_value(said, secret))
+        .map(of_value)
 }
 
-pub fn of_value(value: &Value, secret: Option<&Secret>) -> String {
+fn of_value(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Object(object) => match object.get("message") {
@@ -23,10 +22,6 @@ pub fn of_value(value: &Value, secret: Option<&Secret>) -> String {
             _ => value.to_string(),
         },
         other => other.to_string(),
-    };
-    let text = match secret {
-        Some(secret) if !secret.expose().is_empty() => text.replace(secret.expose(), "REDACTED"),
-        _ => text,
     };
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match one_line.char_indices().nth(LONGEST) {

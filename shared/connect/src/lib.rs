@@ -37,35 +37,21 @@ pub mod session;
 pub mod source;
 
 mod excerpt;
-mod form;
-mod json_http;
+
 mod listing;
-mod manifest;
-mod pages;
-mod path;
 mod retry_after;
-mod template;
-mod url;
-mod yaml;
 
 use std::sync::Arc;
 
 use teal::ports::connector::{Connector, ConnectorConfig, ConnectorError, Connectors};
 
-/// Compiles manifests of every type that Teal knows: `DeclarativeSource`, and the plain `json-http`.
+/// Compiles manifests of Airbyte's format.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManifestConnectors;
 
 impl Connectors for ManifestConnectors {
     fn compile(&self, manifest: &str, config: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
-        // A document that says so, or says nothing readable, is looked at by whoever it is for.
-        let is_declarative = manifest_yaml::load(manifest)
-            .is_ok_and(|document| document.value.get("type").is_some_and(|kind| kind == "DeclarativeSource"));
-        if is_declarative {
-            return Ok(Arc::new(listing::Declarative::compile(manifest, config)?));
-        }
-        let manifest = manifest::read(manifest, config).map_err(ConnectorError::Manifest)?;
-        Ok(Arc::new(json_http::JsonHttp::new(manifest)))
+        Ok(Arc::new(listing::Declarative::compile(manifest, config)?))
     }
 }
 

@@ -1,21 +1,20 @@
 //! A source's own word on when to come back: the `Retry-After` header.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use teal::domain::Millis;
-use teal::ports::connector::RetryAfter;
 use teal::ports::upstream::Response;
 
-/// `None` when the source does not say, says something unreadable, or names a time that is past already:
-/// by the answer's own `Date`, or because it is before `started`, when the listing began.
-pub fn read(response: &Response, started: Millis) -> Option<RetryAfter> {
+/// How long from `now`. `None` when the source does not say, says something unreadable, or names a time that is
+/// past already, by its own `Date` or by ours.
+pub fn read(response: &Response, now: Millis) -> Option<Duration> {
     let text = response.header("retry-after")?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(RetryAfter::Seconds(text.parse().unwrap_or(u64::MAX)));
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = http_date(text)?;
-    let known = date(response).map_or(started, |date| date.max(started));
-    (at > known).then_some(RetryAfter::At(at))
+    let known = date(response).map_or(now, |date| date.max(now));
+    (at > known).then(|| at.since(now))
 }
 
 /// When the source says that it answered.

@@ -36,6 +36,8 @@ pub struct Session {
     pub entropy: Entropy,
     /// What pages were made of, where somebody wants to see it.
     pub shown: Option<std::cell::RefCell<Vec<Shown>>>,
+    /// The last answer that nobody was asked for, because it was kept.
+    pub served: Option<(Box<Ask>, Response)>,
     kept: BTreeMap<String, Response>,
     kept_bytes: usize,
 }
@@ -96,6 +98,7 @@ impl Session {
             facts: BTreeMap::new(),
             jobs: 0,
             shown: None,
+            served: None,
             kept: BTreeMap::new(),
             kept_bytes: 0,
         }

@@ -36,7 +36,7 @@ macro_rules! machine {
         }
     };
 }
-machine!(Building<'_>, Vec<Built>, step);
+machine!(Building<&teal_connect::source::Source>, Vec<Built>, step);
 machine!(Sample, Vec<Record>, step);
 machine!(Reader, Option<Run>, next);
 machine!(Run, Option<Vec<Record>>, step);

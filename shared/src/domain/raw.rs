@@ -76,6 +76,9 @@ pub enum RawFrom {
         method: String,
         url: String,
         status: u16,
+        /// Answers that belong to the page as well, and whose bodies come before its own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<Part>,
     },
     Delivery {
         id: String,
@@ -99,6 +102,14 @@ pub enum RawFrom {
     },
     /// Rows of another installation, as lines of its export: there are no records of a source behind them.
     Rows { stream: StreamName },
+}
+
+/// One of several answers that a page is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    pub bytes: usize,
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
 }
 
 impl Raw {

@@ -195,6 +195,9 @@ impl Systems {
 /// Streams that entities of a source are made from and that its connector does not have, in words.
 #[must_use]
 pub fn missing_streams(system: &System, source: &Source, connector: &dyn Connector) -> Vec<String> {
+    if connector.describes_more() {
+        return Vec::new();
+    }
     let have = connector.streams();
     let missing = system.streams(&source.name).into_iter().filter(|stream| !have.contains(stream));
     let names: Vec<&str> = have.iter().map(|stream| stream.as_str()).collect();

@@ -1,21 +1,31 @@
-//! The seam between the pipeline and whatever knows a source's API. Pure: a connector makes requests and
-//! reads answers, and sends nothing itself. Compiled once per configuration.
+//! The seam between the pipeline and whatever knows a source's API. A connector makes requests and reads
+//! answers, and sends nothing itself. Compiled once per configuration.
 //!
-//! The flow of a stream: `begin` gives the first position, `request` the request for a position, `read`
-//! judges the answer and says where to go next. Positions and cursors are the connector's own JSON: poll
-//! stores them and hands them back. Transform gets the records of a stored answer with `records`, with the
-//! position that it was asked at.
+//! The flow of a stream: `begin` gives the first position; a session is opened at a position and stepped, until
+//! it gives a page or another position. Positions and cursors are the connector's own JSON: poll stores them and
+//! hands them back. Transform gets the records of a stored page with `records`, with the position that it was
+//! asked at.
+//!
+//! Always holds: what is not in a page (tokens) is in no position either, and lives as long as the session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value;
 
+use super::entropy::Entropy;
 use super::upstream::{Request, Response};
-use crate::domain::{Millis, Mode, Secret, StreamName};
+use crate::domain::raw::RawFrom;
+use crate::domain::{Millis, Mode, Raw, Secret, StreamName};
 
 pub trait Connector: Send + Sync {
+    /// The streams that it has; some connectors have others besides, which only the source can tell.
     fn streams(&self) -> Vec<StreamName>;
+
+    /// Whether the source itself may describe streams that are not in `streams`.
+    fn describes_more(&self) -> bool {
+        false
+    }
 
     /// Whether the stream can ask for what changed since a cursor. If not, an incremental run skips it.
     fn incremental(&self, stream: &StreamName) -> bool;
@@ -29,32 +39,66 @@ pub trait Connector: Send + Sync {
         now: Millis,
     ) -> Result<Value, ConnectorError>;
 
-    fn request(&self, stream: &StreamName, position: &Value) -> Result<Request, ConnectorError>;
+    /// What reads the source's streams, one after the other, for as long as one call works.
+    fn session(&self, entropy: Arc<dyn Entropy>) -> Result<Box<dyn Session>, ConnectorError>;
 
-    /// Judges an answer of any status.
-    fn read(&self, stream: &StreamName, position: &Value, response: &Response) -> Answer;
-
-    /// The records in the body of an answer that `read` called a page.
-    fn records(&self, stream: &StreamName, position: &Value, body: &Bytes) -> Result<Vec<Value>, ConnectorError>;
+    /// The records of a page that a session gave, asked for at `position`.
+    fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Value>, ConnectorError>;
 }
 
-/// What an answer means for the listing.
+/// Reads one stream at a time. Keeps tokens and answers that several requests need, in memory alone.
+pub trait Session: Send {
+    /// Goes to a position of a stream; whatever was open before is left.
+    fn open(&mut self, stream: &StreamName, position: &Value) -> Result<(), ConnectorError>;
+
+    /// What comes next. The same request again, for as long as it has no answer.
+    fn step(&mut self, now: Millis) -> Result<Step, ConnectorError>;
+
+    /// Takes an answer of any status to the request that the last step asked for.
+    fn answer(&mut self, now: Millis, response: Response) -> Result<(), ConnectorError>;
+}
+
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    Page {
-        next: Next,
-    },
-    /// Asking again later may help: `after` is the source's own word where it gave one. `quota` says that
-    /// the source counts our requests, rather than being ill.
-    Retry {
-        after: Option<RetryAfter>,
-        quota: bool,
-        why: String,
-    },
+pub enum Step {
+    /// To be sent. Its answer is for the session; what of it is to be stored comes back as a page.
+    Ask(Request),
+    /// A page, all of it.
+    Page { answers: Vec<Answered>, next: Next },
+    /// The listing is complete, and no page is left of it. As [`Next::End`].
+    End { cursor: Option<Value> },
+    /// Something that is no page was done; from here on it need not be done again.
+    Moved(Value),
+    /// Time has to pass before the next step.
+    Wait { wait: Duration, why: Waiting },
+    /// Asking on will not help now; another time it may. `quota`: the source counts our requests.
+    Exhausted { quota: bool, why: String },
     /// Asking again will not help.
-    Refused {
-        why: String,
-    },
+    Refused { why: String },
+}
+
+/// An answer that is part of a page, and what was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    pub method: String,
+    /// Without secrets.
+    pub url: String,
+    pub asked: Millis,
+    pub response: Response,
+}
+
+/// The answers that a stored page is made of.
+#[must_use]
+pub fn answers_of(raw: &Raw) -> Vec<Response> {
+    let RawFrom::Page { status, parts, .. } = &raw.head.from else { return Vec::new() };
+    let mut out = Vec::with_capacity(parts.len() + 1);
+    let mut from = 0;
+    for part in parts {
+        let end = (from + part.bytes).min(raw.body.len());
+        out.push(Response { status: part.status, headers: part.headers.clone(), body: raw.body.slice(from..end) });
+        from = end;
+    }
+    out.push(Response { status: *status, headers: raw.head.headers.clone(), body: raw.body.slice(from..) });
+    out
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -66,10 +110,14 @@ pub enum Next {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryAfter {
-    Seconds(u64),
-    At(Millis),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The source counts our requests.
+    Quota(String),
+    /// The source is ill.
+    Ill(String),
+    /// The source is at work, or the manifest spaces its requests.
+    Busy,
 }
 
 /// Compiles connectors: manifest text and resolved configuration in, connector out.

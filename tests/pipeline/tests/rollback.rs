@@ -21,6 +21,8 @@ async fn two_versions() -> Bench {
     bench.runner.drain().await;
     bench.blue.patch(Kind::Talents, 4, &json!({ "profile": { "city": "Newtown" } }));
     bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    // The newest record of a listing comes again with the next one; it is to be another.
+    bench.blue.edit(Kind::Talents, &[9]);
     bench.synced().await;
     bench.world.clock.advance(std::time::Duration::from_secs(30));
     bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "city": "Farport" } }));

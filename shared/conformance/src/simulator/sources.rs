@@ -208,7 +208,7 @@ impl Upstream for SimUpstream {
                 if lied { ", and lies" } else { "" }
             )
         });
-        let response = page_answer(world, endpoint.source.style, &page);
+        let response = page_answer(world, endpoint.source.style, &query, &page);
         if let Some(id) = twice {
             world.note(|| format!("record a/{id} changes twice at the same time"));
             sources.edit(index, id, now, now.plus(Duration::from_millis(1)), false, true);
@@ -263,7 +263,7 @@ fn refusal(world: &World, endpoint: &mut Endpoint, now: Millis) -> Option<Respon
     world.strikes(Kind::Gone).then(|| answer(410, Vec::new(), &json!({ "error": "this listing is gone" })))
 }
 
-fn page_answer(world: &World, style: Style, page: &Page) -> Response {
+fn page_answer(world: &World, style: Style, query: &Query, page: &Page) -> Response {
     let mut records: Vec<Json> = page.records.iter().map(Record::json).collect();
     let mut more = (page.pages, page.next);
     if world.strikes(Kind::EmptyMore) {
@@ -271,7 +271,9 @@ fn page_answer(world: &World, style: Style, page: &Page) -> Response {
         more = (page.pages + 5, Some(999));
     }
     let body = match style {
-        Style::Page => json!({ "data": records, "meta": { "pages": more.0, "total": page.total } }),
+        Style::Page => {
+            json!({ "data": records, "meta": { "page": query.page, "pages": more.0, "total": page.total } })
+        }
         Style::Cursor => json!({ "data": records, "next": more.1.map(|id| id.to_string()) }),
     };
     let mut response = answer(200, vec![("content-type".to_owned(), "application/json".to_owned())], &body);

@@ -72,17 +72,69 @@ pub fn bundle(mapping: Mapping, shape: Shape) -> Bundle {
 }
 
 fn manifest(name: &str, pages: &str, since: &str, size: &str) -> String {
-    format!(
-        "type: json-http\nbase_url: \"{{base_url}}\"\nauth: {{ bearer: api_key }}\nstreams:\n  items:\n    path: \
-         /{name}/items\n    records: data\n    error: error\n{}{since}",
-        pages.replace("SIZE", size)
-    )
+    MANIFEST.replace("NAME", name).replace("PAGES", pages).replace("SINCE", since).replace("SIZE", size)
 }
 
-const BY_CURSOR: &str = "    pages: { style: cursor, param: cursor, next: next, size_param: size, size: SIZE }\n";
-const BY_PAGE: &str = "    pages: { style: page, param: page, first: 1, size_param: size, size: SIZE, total_pages: \
-                       meta.pages, total: meta.total }\n";
-const SINCE: &str = "    since: { param: since, cursor: updated, lookback: 180s }\n";
+const MANIFEST: &str = r#"
+type: DeclarativeSource
+version: 7.0.0
+check: { type: CheckStream, stream_names: [items] }
+spec: { type: Spec, connection_specification: { type: object, properties: { api_key: { type: string, airbyte_secret: true } } } }
+streams:
+  - type: DeclarativeStream
+    name: items
+    retriever:
+      type: SimpleRetriever
+      requester:
+        type: HttpRequester
+        url_base: "{{ config['base_url'] }}"
+        path: /NAME/items
+        authenticator: { type: BearerAuthenticator, api_token: "{{ config['api_key'] }}" }
+        error_handler:
+          type: DefaultErrorHandler
+          max_retries: 10
+          response_filters:
+            - { type: HttpResponseFilter, action: FAIL, http_codes: [400, 401, 403, 404, 410] }
+            - { type: HttpResponseFilter, action: RATE_LIMITED, http_codes: [429] }
+            - type: HttpResponseFilter
+              action: RETRY
+              predicate: "{{ response.get('error') or 'data' not in response or (not response['data'] and (response.get('next') or (response.get('meta') and response['meta']['pages'] > response['meta']['page']))) }}"
+          backoff_strategies: [{ type: WaitTimeFromHeader, header: retry-after }, { type: ExponentialBackoffStrategy, factor: 1 }]
+PAGES
+SINCE
+"#;
+
+const BY_CURSOR: &str = r#"        request_parameters: { size: "SIZE", since: "{{ [stream_interval['start_time']] if stream_interval and stream_interval['start_time'] > '1970-01-02' else [] }}" }
+      record_selector: { type: RecordSelector, extractor: { type: DpathExtractor, field_path: [data] } }
+      paginator:
+        type: DefaultPaginator
+        page_token_option: { type: RequestOption, inject_into: request_parameter, field_name: cursor }
+        pagination_strategy: { type: CursorPagination, cursor_value: "{{ response.get('next') or '' }}" }"#;
+// A total that falls: the pages whose records moved are read again.
+const BY_PAGE: &str = r#"        request_parameters:
+          size: "SIZE"
+          page: "{{ next_page_token['next_page_token']['page'] if next_page_token else 1 }}"
+          since: "{{ [stream_interval['start_time']] if stream_interval and stream_interval['start_time'] > '1970-01-02' else [] }}"
+      record_selector: { type: RecordSelector, extractor: { type: DpathExtractor, field_path: [data] } }
+      paginator:
+        type: DefaultPaginator
+        pagination_strategy:
+          type: CursorPagination
+          cursor_value: >-
+            {%- set pages, total = response['meta']['pages'], response['meta']['total'] -%}
+            {%- set gone = last_page_token_value['total'] - total if last_page_token_value else 0 -%}
+            {%- set page = last_page_token_value['page'] if last_page_token_value else 1 -%}
+            {%- set back = [page - (gone + SIZE - 1) // SIZE, 1] | max -%}
+            {%- if gone > 0 and back < page -%}{{ {'page': back, 'total': total} }}
+            {%- elif page < pages -%}{{ {'page': page + 1, 'total': total} }}
+            {%- endif -%}"#;
+const SINCE: &str = r#"    incremental_sync:
+      type: DatetimeBasedCursor
+      cursor_field: updated
+      cursor_datetime_formats: ["%ms"]
+      datetime_format: "%Y-%m-%dT%H:%M:%S.%_msZ"
+      start_datetime: "1970-01-01T00:00:00.000Z"
+      lookback_window: PT180S"#;
 
 const SYSTEM: &str = r#"
 system: simulated

@@ -66,6 +66,11 @@ struct Moments {
 }
 
 impl Cursor {
+    /// Whether the manifest says how far before its cursor a sync begins.
+    pub fn looks_back(&self) -> bool {
+        matches!(&self.kind, Kind::Datetime(moments) if moments.lookback.is_some())
+    }
+
     pub fn compile(node: &Node, stream: &str, cx: &mut Compiler) -> Option<Self> {
         let parameters = node.parameters();
         let is_catalog_defined = node.flag("allow_catalog_defined_cursor_field");

@@ -204,6 +204,8 @@ impl Paginator {
                 let cx = cx.clone().with("response", facts.response).with("headers", Variable::Headers(facts.headers));
                 let cx =
                     cx.with("last_record", facts.last_record).with("last_page_size", &kept).with("page_size", &size);
+                // A name of Teal's own: a token may tell the next one what its page was like.
+                let cx = cx.with("last_page_token_value", facts.token.unwrap_or(&Value::Null));
                 if let Some(stop) = stop
                     && stop.render_bool(&cx)?
                 {

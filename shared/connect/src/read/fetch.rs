@@ -126,6 +126,7 @@ impl Fetch {
             }
         };
         if let Some(response) = session.kept(&ask) {
+            session.served = Some((ask, response.clone()));
             return Ok(Progress::Done(Fetched::Page(Box::new(response))));
         }
         let wait = session.budget.acquire(&ask.request, now);

@@ -19,7 +19,7 @@ use crate::decode::Decoder;
 use crate::failure::filter::Action;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{Parts, Purpose, headers_value};
-use crate::interpolate::StreamSlice;
+use crate::interpolate::{Context, StreamSlice};
 use crate::node::{Compiler, Node};
 use crate::paginate::{Facts, Paginator};
 use crate::partition::Router;
@@ -146,6 +146,23 @@ impl Async {
     }
 }
 
+impl Async {
+    fn extract(&self, response: &Response, cx: &Context) -> Result<(Vec<Record>, i64), Failure> {
+        if response.status >= 400 { Ok((Vec::new(), 0)) } else { self.results.extract(response, cx) }
+    }
+
+    fn select(
+        &self,
+        extracted: Vec<Record>,
+        stream: &Stream,
+        session: &Session,
+        cx: &Context,
+    ) -> Result<Vec<Record>, Failure> {
+        let schema = if self.selector.normalizes() { stream.schema.known(session) } else { None };
+        self.selector.select(extracted, schema.as_deref(), cx)
+    }
+}
+
 /// Where a job is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -204,6 +221,10 @@ impl JobRun {
 
     pub fn pos(&self) -> &SlicePosition {
         &self.pos
+    }
+
+    pub fn asks_for_page(&self) -> bool {
+        self.sample.is_none() && self.job.phase == Phase::Download
     }
 
     fn plan(&self) -> Result<&Async, Failure> {
@@ -426,6 +447,18 @@ impl JobRun {
         Ok(())
     }
 
+    /// The records of downloaded answers; the position stays.
+    pub fn records_of(&self, answers: &[Response], session: &Session, now: Timestamp) -> Result<Vec<Record>, Failure> {
+        let (slice, plan) = (self.slice(), self.plan()?);
+        let cx = seen(session, &slice, &Value::Null, now);
+        let mut records = Vec::new();
+        for response in answers {
+            let (extracted, _) = plan.extract(response, &cx)?;
+            records.extend(plan.select(extracted, &self.stream, session, &cx)?);
+        }
+        Ok(records)
+    }
+
     fn downloaded(
         &mut self,
         response: Response,
@@ -436,11 +469,9 @@ impl JobRun {
         let none = Value::Null;
         let cx = seen(session, &slice, &none, now);
         let plan = self.plan()?;
-        let (extracted, count) =
-            if response.status >= 400 { (Vec::new(), 0) } else { plan.results.extract(&response, &cx)? };
+        let (extracted, count) = plan.extract(&response, &cx)?;
         let last_record = extracted.last().map_or(Value::Null, Record::to_value);
-        let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
-        let records = plan.selector.select(extracted, schema.as_deref(), &cx)?;
+        let records = plan.select(extracted, &self.stream, session, &cx)?;
         let next = match &plan.paginator {
             Some(paginator) if response.status < 400 => {
                 let body = match paginator.needs_response() {

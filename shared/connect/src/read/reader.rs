@@ -252,20 +252,39 @@ impl Run {
         }
     }
 
-    /// The records of an answer to the request that comes next; the position stays.
+    /// The records of a page that was asked for here; the position stays.
     pub fn records_of(
         &mut self,
-        response: &Response,
-        session: &Session,
+        answers: &[Response],
+        session: &mut Session,
         now: Timestamp,
     ) -> Result<Vec<Record>, Failure> {
         match self {
             Self::Simple(run, stream) => match &stream.retriever {
-                Retriever::Simple(plan) => run.records_of(plan, response, session, now),
+                Retriever::Simple(plan) => run.records_of(plan, answers, session, now),
                 Retriever::Async(_) => Ok(Vec::new()),
             },
-            Self::Job(_) => Err(Failure::config("jobs at the source can't be used in teal.yaml yet")),
+            Self::Job(run) => run.records_of(answers, session, now),
         }
+    }
+
+    /// Whether what is asked for now is a page, and not something that is needed before it.
+    pub fn asks_for_page(&self) -> bool {
+        match self {
+            Self::Simple(run, _) => run.asks_for_page(),
+            Self::Job(run) => run.asks_for_page(),
+        }
+    }
+
+    /// Whether several answers make a page.
+    pub fn reads_parts(&self) -> bool {
+        matches!(self, Self::Simple(run, _) if run.reads_parts())
+    }
+
+    /// The answer that a parent's record holds, while it is still to be read.
+    pub fn embedded(&self) -> Option<String> {
+        let pos = self.pos();
+        pos.partition.answer.as_ref().filter(|_| !pos.begun).map(ToString::to_string)
     }
 
     pub fn is_finished(&self) -> bool {

@@ -81,6 +81,14 @@ impl SliceRun {
         &self.pos
     }
 
+    pub fn asks_for_page(&self) -> bool {
+        self.sample.is_none()
+    }
+
+    pub fn reads_parts(&self) -> bool {
+        self.chunks.is_some()
+    }
+
     /// Sets what requests of the current window are made with.
     fn look(&mut self, properties: Option<&[String]>) {
         let pos = &self.pos;
@@ -293,15 +301,25 @@ impl SliceRun {
         Ok(())
     }
 
-    /// The records of an answer, without going on to where it leads.
+    /// The records of the answers that a page was made of, without going on to where it leads.
     pub fn records_of(
         &mut self,
         plan: &Simple,
-        response: &Response,
-        session: &Session,
+        answers: &[Response],
+        session: &mut Session,
         now: Timestamp,
     ) -> Result<Vec<Record>, Failure> {
-        self.collect(plan, response, session, now)?;
+        if let Progress::Need(_) = self.prepare(plan, session, now)? {
+            return Err(Failure::system("the page's position does not hold what its records are read with"));
+        }
+        for response in answers {
+            if let Some(chunks) = &mut self.chunks {
+                let properties = chunks.all.get(chunks.next).cloned().unwrap_or_default();
+                chunks.next += 1;
+                self.look(Some(&properties));
+            }
+            self.collect(plan, response, session, now)?;
+        }
         let partial = std::mem::take(&mut self.partial);
         let mut records = partial.records;
         records.extend(partial.merged.into_values().map(Record::Tree));

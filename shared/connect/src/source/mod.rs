@@ -14,6 +14,7 @@ pub mod stream;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::value::{Map, Value};
@@ -49,6 +50,8 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub struct Built {
     pub name: String,
+    /// What the manifest, or a resolver, says of it.
+    pub component: Value,
     /// The definition that it came from, when it was not written out.
     pub definition: Option<String>,
     pub stream: Result<Arc<Stream>, Vec<Problem>>,
@@ -148,7 +151,12 @@ impl Source {
     }
 
     /// Starts building streams. `wanted` names those that matter; `None` for all.
-    pub fn building(&self, wanted: Option<Vec<String>>) -> Result<Building<'_>, Failure> {
+    pub fn building(&self, wanted: Option<Vec<String>>) -> Result<Building<&Self>, Failure> {
+        Building::of(self, wanted)
+    }
+
+    /// The components of streams that are written out.
+    fn written_out(&self) -> Result<Vec<(Value, String, Option<String>)>, Failure> {
         rules::validate(self.root(), &self.config, self.now)?;
         let mut components: Vec<(Value, String, Option<String>)> = Vec::new();
         let root = Node::root(self.root());
@@ -170,29 +178,61 @@ impl Source {
                 None => return Err(Failure::system(listed(&problems))),
             }
         }
+        Ok(components)
+    }
+
+    /// The names of those.
+    pub fn names(&self) -> Result<Vec<String>, Failure> {
+        let names = self.written_out()?;
+        Ok(names.iter().map(|(value, at, _)| stream::name_of(&Node::new(value, at.clone()))).collect())
+    }
+
+    /// A stream of a component that a resolver gave before.
+    pub fn described(&self, component: &Value) -> Built {
+        self.build(component, "dynamic_streams".to_owned(), None)
+    }
+
+    fn build(&self, component: &Value, at: String, definition: Option<String>) -> Built {
+        let node = Node::new(component, at);
+        let (compiled, mut problems) = self.compile(|cx| Stream::compile(&node, cx));
+        for problem in &mut problems {
+            problem.line = self.manifest.line_of(&problem.at);
+        }
+        let stream = match compiled {
+            Some(stream) if problems.is_empty() => Ok(Arc::new(stream)),
+            _ => Err(problems),
+        };
+        Built { name: stream::name_of(&node), component: component.clone(), definition, stream }
+    }
+}
+
+impl<S: Deref<Target = Source>> Building<S> {
+    pub fn of(source: S, wanted: Option<Vec<String>>) -> Result<Self, Failure> {
+        let components = source.written_out()?;
         let needs_all = wanted.as_ref().is_none_or(|wanted| {
             wanted
                 .iter()
                 .any(|name| !components.iter().any(|(c, ..)| c.get("name").is_some_and(|n| n == name.as_str())))
         });
-        let definitions = if needs_all { root.list("dynamic_streams") } else { Vec::new() };
-        Ok(Building { source: self, wanted, components, definitions, next: 0, resolving: None })
+        Ok(Self { source, wanted, components, needs_all, next: 0, resolving: None })
     }
 }
 
 /// Streams on their way: some are described by answers of the source.
-pub struct Building<'a> {
-    source: &'a Source,
+pub struct Building<S> {
+    source: S,
     wanted: Option<Vec<String>>,
     components: Vec<(Value, String, Option<String>)>,
-    definitions: Vec<Node<'a>>,
+    needs_all: bool,
     next: usize,
     resolving: Option<Resolving>,
 }
 
-impl Building<'_> {
+impl<S: Deref<Target = Source>> Building<S> {
     pub fn step(&mut self, session: &mut Session, now: Timestamp) -> Result<Progress<Vec<Built>>, Failure> {
-        while let Some(definition) = self.definitions.get(self.next) {
+        let root = Node::root(self.source.root());
+        let definitions = if self.needs_all { root.list("dynamic_streams") } else { Vec::new() };
+        while let Some(definition) = definitions.get(self.next) {
             if self.resolving.is_none() {
                 let (resolving, problems) = self.source.compile(|cx| Resolving::compile(definition, cx));
                 self.resolving = match resolving {
@@ -243,15 +283,7 @@ impl Building<'_> {
             if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
                 continue;
             }
-            let (compiled, mut problems) = self.source.compile(|cx| Stream::compile(&node, cx));
-            for problem in &mut problems {
-                problem.line = self.source.manifest.line_of(&problem.at);
-            }
-            let stream = match compiled {
-                Some(stream) if problems.is_empty() => Ok(Arc::new(stream)),
-                _ => Err(problems),
-            };
-            out.push(Built { name, definition: definition.clone(), stream });
+            out.push(self.source.build(value, at.clone(), definition.clone()));
         }
         out
     }

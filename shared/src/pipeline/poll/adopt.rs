@@ -2,6 +2,7 @@
 //! from become the slots of the new run, by reference; from there on it is a full run like any other (P13).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::start::Origin;
 use super::{Budget, Poll, Polled, page};
@@ -107,7 +108,7 @@ impl Poll {
             for (stream, mut progress) in self.streams_of(&run.value, source).await? {
                 while !progress.ended {
                     if budget.is_spent(self.clock.now()) {
-                        return self.continue_later(&run.value).await;
+                        return self.continue_later(&run.value, Duration::ZERO).await;
                     }
                     self.adopt_slots(&run.value, worker, &listing, source, (&stream, &mut progress)).await?;
                 }

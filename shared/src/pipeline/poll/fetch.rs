@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use sha2::{Digest, Sha256};
 
 use super::{Budget, Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
-use crate::domain::raw::{RawFrom, RawHead};
+use crate::domain::raw::{Part, RawFrom, RawHead};
 use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, StreamName};
 use crate::metrics;
 use crate::mutants::{self, Mutant};
@@ -17,10 +18,10 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::limits::permit;
-use crate::ports::Precondition;
-use crate::ports::connector::{Answer, Connector, Next, RetryAfter};
+use crate::ports::connector::{Answered, Connector, Next, Session, Step, Waiting};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::upstream::Response;
+use crate::ports::upstream::{Request, Response};
+use crate::ports::{Fault, Precondition, Write};
 
 /// First wait between attempts; it doubles each time, up to [`BACKOFF_MOST`].
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -33,14 +34,15 @@ const PATIENCE_MOST: Duration = Duration::from_secs(900);
 /// Answer headers that are secrets or say nothing about the data.
 pub(super) const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-authenticate"];
 
-/// How one attempt, or all attempts, at a page ended.
+/// What the asking for a page came to.
 enum Fetched {
     Page {
-        method: String,
-        url: String,
-        response: Response,
-        asked: Millis,
+        answers: Vec<Answered>,
         next: Next,
+    },
+    Moved(serde_json::Value),
+    End {
+        cursor: Option<serde_json::Value>,
     },
     Quota {
         until: Millis,
@@ -50,8 +52,8 @@ enum Fetched {
         outcome: Outcome,
         why: String,
     },
-    /// The host wants to stop, or time is up.
-    OutOfBudget,
+    /// The host wants to stop, time is up, or it is not time yet for what comes next.
+    Later(Duration),
 }
 
 impl Poll {
@@ -59,7 +61,9 @@ impl Poll {
         let loaded = self.systems.get(&at.run.value.config).await?;
         let source = loaded.source(&at.source.name)?;
         let connector = loaded.connector(&at.source.name)?.as_ref();
+        let mut session = connector.session(self.entropy.clone())?;
         for (stream, mut progress) in self.streams_of(&at.run.value, &at.source).await? {
+            let mut is_open = false;
             while !progress.ended {
                 let position = match &progress.position {
                     Some(position) => position.clone(),
@@ -68,20 +72,27 @@ impl Poll {
                         None => break,
                     },
                 };
-                match self.page(&mut at, source, connector, &stream, &position, budget).await? {
-                    Fetched::Page { method, url, response, asked, next } => {
-                        let from = RawFrom::Page {
-                            stream: stream.clone(),
-                            slot: progress.slots,
-                            position,
-                            method,
-                            url,
-                            status: response.status,
-                        };
-                        let stored = self.store(&mut at, &stream, &mut progress, from, response, asked, next).await?;
+                if !is_open {
+                    session.open(&stream, &position)?;
+                    is_open = true;
+                }
+                match self.page(&mut at, source, session.as_mut(), &stream, budget).await? {
+                    Fetched::Page { answers, next } => {
+                        let stored = self.store(&mut at, &stream, &mut progress, position, answers, next).await?;
                         if let Err(why) = stored {
                             return self.over(at, Some((Outcome::PartialError, why))).await;
                         }
+                    }
+                    moved @ (Fetched::Moved(_) | Fetched::End { .. }) => {
+                        match moved {
+                            Fetched::End { cursor } => (progress.ended, progress.cursor) = (true, cursor),
+                            Fetched::Moved(position) => progress.position = Some(position),
+                            _ => {}
+                        }
+                        let key = ledger::stream_key(&at.run.value.id, &at.source, &stream);
+                        let moved = ledger::put(key, &progress, Precondition::None);
+                        self.ledger.transact(vec![self.lease_renewed(&at), moved, at.requests_counted()]).await?;
+                        at.requests = 0;
                     }
                     Fetched::Quota { until, why } => return self.park(at, &source.limits, until, why).await,
                     Fetched::GaveUp { .. } if mutants::on(Mutant::IncompleteListing) => progress.ended = true,
@@ -89,14 +100,20 @@ impl Poll {
                         let why = format!("stream '{stream}': {why}");
                         return self.over(at, Some((outcome, why))).await;
                     }
-                    Fetched::OutOfBudget => {
+                    Fetched::Later(wait) => {
                         self.ledger.transact(vec![at.requests_counted()]).await?;
-                        return self.continue_later(&at.run.value).await;
+                        return self.continue_later(&at.run.value, wait).await;
                     }
                 }
             }
         }
         self.over(at, None).await
+    }
+
+    /// The write that prolongs the lease of a run that is being worked on.
+    fn lease_renewed(&self, at: &Progress) -> Write {
+        let (run, until) = (&at.run.value, self.clock.now().plus(LEASE));
+        lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, at.worker)
     }
 
     async fn over(&self, at: Progress, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
@@ -128,77 +145,96 @@ impl Poll {
         Ok(Some(connector.begin(stream, mode, cursor.as_ref(), at.run.value.started)?))
     }
 
-    /// One page, in as many attempts as the source's limits allow, each with a permit of its own.
+    /// One page, with all that comes before it, in as many attempts as the source's limits allow. Each request
+    /// has a permit of its own.
     async fn page(
         &self,
         at: &mut Progress,
         source: &Source,
-        connector: &dyn Connector,
+        session: &mut dyn Session,
         stream: &StreamName,
-        position: &serde_json::Value,
         budget: &Budget,
     ) -> Result<Fetched, StageError> {
-        let limits = &source.limits;
-        let id = &at.source;
-        let mut last = String::new();
-        for attempt in 1..=limits.attempts.max(1) {
+        let most = source.limits.attempts.max(1);
+        let mut attempt = 0;
+        loop {
             if budget.is_spent(self.clock.now()) {
-                return Ok(Fetched::OutOfBudget);
+                return Ok(Fetched::Later(Duration::ZERO));
             }
-            let began = self.clock.now();
-            permit(self.ledger.as_ref(), self.clock.as_ref(), self.entropy.as_ref(), id, limits.per_second).await?;
-            let waited = self.clock.now().since(began);
-            if limits.per_second.is_some() {
-                self.meter.seconds(&metrics::HTTP_WAIT, &[id.name.as_str(), "limit"], waited);
-            }
-            let mut request = connector.request(stream, position)?;
-            request.timeout = limits.timeout;
-            request.max_body = limits.max_body;
-            let (method, url) = (request.method.to_string(), request.url.clone());
-            let asked = self.clock.now();
-            at.requests += 1;
-            let answer = self.upstream.send(request).await;
-            let status = answer.as_ref().map_or("fault", |answer| metrics::status_class(answer.status));
-            self.meter.count(&metrics::HTTP_REQUESTS, &[id.name.as_str(), status], 1);
-            let (after, quota) = match answer {
-                Ok(response) => match connector.read(stream, position, &response) {
-                    Answer::Page { next } => return Ok(Fetched::Page { method, url, response, asked, next }),
-                    Answer::Refused { why } => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why }),
-                    Answer::Retry { after, quota, why } => {
-                        last = why;
-                        (after.map(|after| self.wait_of(after)), quota)
+            let (wait, quota, why) = match session.step(self.clock.now())? {
+                Step::Page { answers, next } => return Ok(Fetched::Page { answers, next }),
+                Step::Moved(position) => return Ok(Fetched::Moved(position)),
+                Step::End { cursor } => return Ok(Fetched::End { cursor }),
+                Step::Refused { why } => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why }),
+                Step::Exhausted { quota: true, why } => {
+                    let until = self.clock.now().plus(self.patience(at.run.value.started));
+                    return Ok(Fetched::Quota { until, why });
+                }
+                Step::Exhausted { quota: false, why } => {
+                    return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why });
+                }
+                Step::Ask(request) => match self.send(at, source, request).await? {
+                    Ok(response) => {
+                        session.answer(self.clock.now(), response)?;
+                        continue;
+                    }
+                    Err(fault) if fault.is_retryable() => {
+                        (self.backoff(attempt + 1).min(WAIT_HERE), false, fault.to_string())
+                    }
+                    Err(fault) => {
+                        return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why: fault.to_string() });
                     }
                 },
-                Err(fault) if fault.is_retryable() => {
-                    last = fault.to_string();
-                    (None, false)
+                Step::Wait { wait, why: Waiting::Busy } => {
+                    let ends = budget.deadline.is_some_and(|deadline| self.clock.now().plus(wait) >= deadline);
+                    if wait > WAIT_HERE || ends {
+                        return Ok(Fetched::Later(wait));
+                    }
+                    self.clock.sleep(wait).await;
+                    continue;
                 }
-                Err(fault) => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why: fault.to_string() }),
+                Step::Wait { wait, why: Waiting::Quota(why) } => (wait, true, why),
+                Step::Wait { wait, why: Waiting::Ill(why) } => (wait, false, why),
             };
-            if let Some(wait) = after.filter(|after| *after > WAIT_HERE) {
-                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why: last });
+            attempt += 1;
+            if attempt == most && quota {
+                let wait = wait.max(self.patience(at.run.value.started));
+                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
             }
-            if attempt == limits.attempts.max(1) {
-                if quota {
-                    let until = self.clock.now().plus(self.patience(at.run.value.started));
-                    return Ok(Fetched::Quota { until, why: last });
-                }
-                break;
+            // The growing waits of somebody who is ill count as attempts, before they would park the run each time.
+            if wait > if quota { WAIT_HERE } else { BACKOFF_MOST } {
+                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
             }
-            let wait = after.unwrap_or_else(|| self.backoff(attempt));
-            tracing::debug!(source = %id, %stream, attempt, wait_ms = wait.as_millis(), why = last, "asking again");
-            self.meter.seconds(&metrics::HTTP_WAIT, &[id.name.as_str(), "backoff"], wait);
+            if attempt == most {
+                return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why: format!("{why} ({most} attempts)") });
+            }
+            let source = &at.source;
+            tracing::debug!(%source, %stream, attempt, wait_ms = wait.as_millis(), why, "asking again");
+            self.meter.seconds(&metrics::HTTP_WAIT, &[source.name.as_str(), "backoff"], wait);
             self.clock.sleep(wait).await;
         }
-        let why = format!("{last} ({} attempts)", limits.attempts.max(1));
-        Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why })
     }
 
-    fn wait_of(&self, after: RetryAfter) -> Duration {
-        match after {
-            RetryAfter::Seconds(seconds) => Duration::from_secs(seconds),
-            RetryAfter::At(time) => time.since(self.clock.now()),
+    async fn send(
+        &self,
+        at: &mut Progress,
+        source: &Source,
+        mut request: Request,
+    ) -> Result<Result<Response, Fault>, StageError> {
+        let (id, limits) = (&at.source, &source.limits);
+        let began = self.clock.now();
+        permit(self.ledger.as_ref(), self.clock.as_ref(), self.entropy.as_ref(), id, limits.per_second).await?;
+        let waited = self.clock.now().since(began);
+        if limits.per_second.is_some() {
+            self.meter.seconds(&metrics::HTTP_WAIT, &[id.name.as_str(), "limit"], waited);
         }
+        request.timeout = limits.timeout;
+        request.max_body = limits.max_body;
+        at.requests += 1;
+        let answer = self.upstream.send(request).await;
+        let status = answer.as_ref().map_or("fault", |answer| metrics::status_class(answer.status));
+        self.meter.count(&metrics::HTTP_REQUESTS, &[id.name.as_str(), status], 1);
+        Ok(answer)
     }
 
     /// How long to leave a source alone that wants fewer requests and does not say until when: the longer the
@@ -215,29 +251,45 @@ impl Poll {
     }
 
     /// Stores a page: raw, then its slot, then the message. The inner error says why the listing can't go on.
-    #[expect(clippy::too_many_arguments, reason = "one page with everything that is known of it")]
     async fn store(
         &self,
         at: &mut Progress,
         stream: &StreamName,
         progress: &mut StreamProgress,
-        from: RawFrom,
-        response: Response,
-        asked: Millis,
+        position: serde_json::Value,
+        mut answers: Vec<Answered>,
         next: Next,
     ) -> Result<Result<(), String>, StageError> {
         let run = at.run.value.clone();
         let run = &run;
         let slot = progress.slots;
+        let asked = answers.iter().map(|answer| answer.asked).min().unwrap_or(run.started);
+        let Some(Answered { method, url, response, .. }) = answers.pop() else {
+            return Err(StageError::Impossible(format!("stream '{stream}': the connector gave a page of no answer")));
+        };
+        let mut body = BytesMut::new();
+        let mut parts = Vec::new();
+        for Answered { response, .. } in answers {
+            body.extend_from_slice(&response.body);
+            let (bytes, status) = (response.body.len(), response.status);
+            parts.push(Part { bytes, status, headers: kept(response.headers) });
+        }
+        let body = if parts.is_empty() {
+            response.body
+        } else {
+            body.extend_from_slice(&response.body);
+            body.freeze()
+        };
+        let status = response.status;
         let head = RawHead {
             source: at.source.clone(),
             // A clock that stepped back must not put a page before its own listing.
             stated: asked.max(run.started),
-            headers: response.headers.into_iter().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())).collect(),
-            sha256: format!("{:x}", Sha256::digest(&response.body)),
-            from,
+            headers: kept(response.headers),
+            sha256: format!("{:x}", Sha256::digest(&body)),
+            from: RawFrom::Page { stream: stream.clone(), slot, position, method, url, status, parts },
         };
-        let raw = Raw { head, body: response.body };
+        let raw = Raw { head, body };
         let key = RawKey::page(&at.source, &run.id, stream, slot, self.entropy.next());
         if mutants::on(Mutant::CursorBeforePage) {
             let moved = StreamProgress { slots: slot + 1, ..progress.clone() };
@@ -259,10 +311,9 @@ impl Poll {
                 false
             }
         };
-        let until = self.clock.now().plus(LEASE);
         self.ledger
             .transact(vec![
-                lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, at.worker),
+                self.lease_renewed(at),
                 ledger::put(
                     ledger::slot_key(&run.id, &at.source, stream, slot),
                     &Slot { raw: key },
@@ -305,6 +356,10 @@ impl Poll {
         self.wake_at(&run.id, until).await?;
         Ok(Polled::WaitsUntil(until))
     }
+}
+
+fn kept(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.into_iter().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())).collect()
 }
 
 /// Whether a listing came back to a position where it was. Keeps one position and takes a newer one at

@@ -17,6 +17,7 @@ mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub(in crate::pipeline) use restore::bundles;
 pub use start::{Asked, Started};
@@ -330,12 +331,12 @@ impl Poll {
         Ok(send_all(self.queue.as_ref(), vec![message]).await?)
     }
 
-    /// Ends this call and lets the next one in.
-    async fn continue_later(&self, run: &Run) -> Result<Polled, StageError> {
+    /// Ends this call and lets the next one in, after a wait.
+    async fn continue_later(&self, run: &Run, wait: Duration) -> Result<Polled, StageError> {
         let until = self.clock.now().plus(LEASE);
         let lease = lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, 0);
         self.ledger.transact(vec![lease]).await?;
-        send_all(self.queue.as_ref(), vec![Outgoing::now(Message::Continue { run: run.id.clone() })]).await?;
+        send_all(self.queue.as_ref(), vec![Outgoing::after(Message::Continue { run: run.id.clone() }, wait)]).await?;
         Ok(Polled::Continues)
     }
 }

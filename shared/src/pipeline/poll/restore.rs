@@ -5,6 +5,7 @@
 //! that makes them, so that whoever goes on repeats none; a damaged backup fails the run, and readers see nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -145,7 +146,7 @@ impl Poll {
         let mut tables: BTreeMap<(SourceId, StreamName), u64> = BTreeMap::new();
         for (n, part) in chain.links.iter().flat_map(|link| &link.parts).enumerate() {
             if budget.is_spent(self.clock.now()) {
-                return self.continue_later(&run.value).await;
+                return self.continue_later(&run.value, Duration::ZERO).await;
             }
             match &part.holds {
                 Holds::Configs | Holds::Rows { .. } if !rows_only => {

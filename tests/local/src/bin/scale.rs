@@ -63,17 +63,11 @@ entities:
       generation: { type: integer, required: true }
 "#;
 
-const CONNECTOR: &str = r#"
-type: json-http
-base_url: "{base_url}"
-auth: { bearer: api_key }
-streams:
-  media_tags:
-    path: /api/media-tags
-    records: data
-    pages: { style: page, param: page, first: 1, size_param: per_page, size: 500, total_pages: meta.pages, total: meta.total }
-    since: { param: updated_since, cursor: updatedAt, lookback: 60s }
-"#;
+/// The connector that ships, with pages of 500.
+fn connector() -> String {
+    let shipped = include_str!("../../../../connectors/nowrep-blue.yaml");
+    shipped.replace("size: 100", "size: 500")
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -188,7 +182,7 @@ impl Teal {
         write_secret(dir.path(), "blue-api-key", &BlueOptions::default().key)?;
         write_secret(dir.path(), "sync-secret-key", SECRET)?;
         let mut local = Local::open(LocalOptions::new(dir.path()), Arc::new(ManifestConnectors))?;
-        let files = [("teal.yaml", SYSTEM), ("connector.yaml", CONNECTOR)];
+        let files = [("teal.yaml", SYSTEM), ("connector.yaml", connector())];
         local
             .deploy(&Bundle {
                 files: files.map(|(path, text)| (path.to_owned(), text.to_owned())).into(),

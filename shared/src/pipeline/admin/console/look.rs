@@ -17,6 +17,7 @@ use crate::pipeline::lease;
 use crate::pipeline::ledger::{self, Building, NextSync, Stored, StreamProgress};
 use crate::pipeline::switch::Settling;
 use crate::ports::EntitiesError;
+use crate::ports::connector::answers_of;
 
 const RUNS: usize = 20;
 /// Enough to hold a last run of every source.
@@ -247,7 +248,8 @@ impl Console {
         let record = match &raw.head.from {
             RawFrom::Page { stream, position, .. } => {
                 let loaded = self.admin.systems.current().await?;
-                let records = loaded.connector(&reject.source.name)?.records(stream, position, &raw.body);
+                let connector = loaded.connector(&reject.source.name)?;
+                let records = connector.records(stream, position, &answers_of(&raw));
                 records.ok().and_then(|mut records| {
                     let at = reject.record as usize;
                     (at < records.len()).then(|| records.swap_remove(at))

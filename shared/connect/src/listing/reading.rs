@@ -1,0 +1,469 @@
+//! A session: one stream at a time, from request to request, with the tokens that it takes.
+//!
+//! Always holds: an answer is handed back only as part of a page, and only if it was asked for as one; the position
+//! that goes with a page is the one before its first request, and says all that its records are read with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+use teal::domain::{Millis, StreamName};
+use teal::ports::Entropy;
+use teal::ports::connector::{Answered, ConnectorError, Next, Session as Port, Step, Waiting};
+use teal::ports::upstream::Response;
+
+use super::position::{Masks, Position};
+use super::{Plan, taken_up};
+use crate::cursor::{Cursor, Point};
+use crate::excerpt;
+use crate::failure::{Failure, FailureKind};
+use crate::http::{Purpose, shown};
+use crate::read::reader::{Reader, Run};
+use crate::read::{Need, Progress};
+use crate::retry_after;
+use crate::session::{Notice, Session};
+use crate::source::secrets::Secrets;
+use crate::source::stream::Stream;
+use crate::source::{Building, Source};
+
+/// How far behind the newest record a cursor is left, unless the manifest says: for what becomes visible late.
+const LOOKBACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+pub struct Reading {
+    plan: Arc<Plan>,
+    session: Session,
+    secrets: Secrets,
+    place: Option<Place>,
+}
+
+/// Where a stream is being read.
+struct Place {
+    name: StreamName,
+    /// As it was stored last.
+    known: Value,
+    from: Position,
+    building: Option<Building<Arc<Source>>>,
+    machine: Option<Machine>,
+    /// What comes next, when it is known already.
+    ahead: Option<Need>,
+    sent: Option<Sent>,
+    /// The answer that was given last, until it is clear what it was.
+    answered: Option<Given>,
+    /// Answers of the page that is being read.
+    parts: Vec<Answered>,
+    /// Something was done that is in no stored position yet.
+    stirred: bool,
+    retried: bool,
+    over: Option<Step>,
+}
+
+struct Machine {
+    reader: Reader,
+    run: Option<Run>,
+}
+
+struct Sent {
+    purpose: Purpose,
+    method: String,
+    url: String,
+    asked: Millis,
+}
+
+struct Given {
+    status: u16,
+    url: String,
+    body: Bytes,
+    after: Option<Duration>,
+    /// Set when the answer may become part of a page.
+    page: Option<Answered>,
+    is_job: bool,
+}
+
+impl Reading {
+    pub fn new(plan: Arc<Plan>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectorError> {
+        let entropy = move || u128::from(entropy.next()) << 64 | u128::from(entropy.next());
+        let session = plan.session(Arc::new(entropy))?;
+        let secrets = plan.secrets.clone();
+        Ok(Self { plan, session, secrets, place: None })
+    }
+
+    fn masks(&self) -> Masks {
+        let mut masks = self.plan.masks.clone();
+        for (index, token) in self.session.tokens.values().enumerate() {
+            masks.add(&format!("token {index}"), &token.value);
+        }
+        masks
+    }
+
+    fn place(&mut self) -> Result<&mut Place, ConnectorError> {
+        self.place.as_mut().ok_or_else(|| ConnectorError::Body("no stream is open; this is a bug of Teal".to_owned()))
+    }
+
+    /// The position as it is to be stored.
+    fn encoded(&mut self) -> Value {
+        let masks = self.masks();
+        let facts = &self.session.facts;
+        let Some(place) = &mut self.place else { return Value::Null };
+        let mut value = place.encoded(facts);
+        masks.put_out(&mut value);
+        place.known.clone_from(&value);
+        value
+    }
+
+    fn advance(&mut self, now: Timestamp) -> Result<Step, Failure> {
+        loop {
+            let Some(place) = &mut self.place else { return Err(Failure::system("no stream is open")) };
+            let need = match place.ahead.take() {
+                Some(need) => need,
+                None => match place.step(&self.plan, &mut self.session, now)? {
+                    Stepped::On => continue,
+                    Stepped::Need(need) => need,
+                    Stepped::Page => {
+                        let answers = std::mem::take(&mut place.parts);
+                        let end = place.look_ahead(&mut self.session, now)?;
+                        (place.stirred, place.retried) = (false, false);
+                        let next = match end {
+                            Some(cursor) => Next::End { cursor },
+                            None => Next::Page(self.encoded()),
+                        };
+                        return Ok(Step::Page { answers, next });
+                    }
+                    Stepped::End(cursor) => return Ok(Step::End { cursor }),
+                },
+            };
+            let given = place.answered.take();
+            match need {
+                Need::Ask(ask) => {
+                    if let Some(Given { page: Some(page), .. }) = given {
+                        // A page that is asked for in parts; any other answer only led on.
+                        match place.machine.as_ref().and_then(|machine| machine.run.as_ref()) {
+                            Some(run) if run.reads_parts() => place.parts.push(page),
+                            _ => place.stirred = true,
+                        }
+                    }
+                    if place.stirred && place.parts.is_empty() && ask.purpose != Purpose::Token {
+                        place.stirred = false;
+                        let before = place.known.clone();
+                        place.ahead = Some(Need::Ask(ask));
+                        let position = self.encoded();
+                        if position != before {
+                            return Ok(Step::Moved(position));
+                        }
+                        continue;
+                    }
+                    self.secrets.add_request(&ask.request);
+                    place.sent = Some(Sent {
+                        purpose: ask.purpose,
+                        method: ask.request.method.to_string(),
+                        url: self.secrets.redact(&ask.request.url),
+                        asked: Millis(now.as_millisecond()),
+                    });
+                    let request = ask.request.clone();
+                    place.ahead = Some(Need::Ask(ask));
+                    return Ok(Step::Ask(request));
+                }
+                Need::Wait(wait) => {
+                    let limited = (self.session.notices.iter()).any(|n| matches!(n, Notice::RateLimited { .. }));
+                    self.session.notices.clear();
+                    let busy = given.as_ref().is_none_or(|given| given.is_job && given.status < 400);
+                    if busy {
+                        if place.stirred {
+                            place.stirred = false;
+                            let before = place.known.clone();
+                            place.ahead = Some(Need::Wait(wait));
+                            let position = self.encoded();
+                            if position != before {
+                                return Ok(Step::Moved(position));
+                            }
+                            continue;
+                        }
+                        return Ok(Step::Wait { wait, why: Waiting::Busy });
+                    }
+                    let Some(given) = given else { continue };
+                    place.parts.clear();
+                    place.retried = true;
+                    let wait = given.after.map_or(wait, |after| after.max(wait));
+                    let said = excerpt::of_body(&given.body).map(|said| format!(" It says: {said}"));
+                    let why = format!("{} answered {}.{}", given.url, given.status, said.unwrap_or_default());
+                    let why = self.secrets.redact(&why);
+                    let is_quota = limited || given.status == 429;
+                    let why = if is_quota { Waiting::Quota(why) } else { Waiting::Ill(why) };
+                    return Ok(Step::Wait { wait, why });
+                }
+                Need::Blocked => return Err(Failure::system("a request waits for another one that nobody sends")),
+            }
+        }
+    }
+
+    /// What a failure means for whoever asks.
+    fn over(&mut self, failure: &Failure) -> Step {
+        let why = self.secrets.redact(&failure.message);
+        let Some(place) = &mut self.place else { return Step::Refused { why } };
+        let status = place.answered.take().map_or(0, |given| given.status);
+        let quota = status == 429;
+        let may_heal = failure.kind == FailureKind::Transient
+            || (place.retried && matches!(status, 200..=299))
+            || matches!(status, 408 | 425 | 500..);
+        let step = if quota || may_heal { Step::Exhausted { quota, why } } else { Step::Refused { why } };
+        place.over = Some(step.clone());
+        step
+    }
+}
+
+fn time(now: Millis) -> Result<Timestamp, ConnectorError> {
+    Timestamp::from_millisecond(now.0)
+        .map_err(|_| ConnectorError::Body("the clock is outside the years that can be counted".to_owned()))
+}
+
+impl Port for Reading {
+    fn open(&mut self, stream: &StreamName, position: &Value) -> Result<(), ConnectorError> {
+        let from = self.plan.position(position, &self.masks())?;
+        let known = self.plan.known(stream, from.component.as_ref())?;
+        self.session.facts.extend(from.facts.clone());
+        let machine = match known {
+            Some(stream) => Some(Machine::at(stream, &from, &self.session).map_err(|f| self.plan.failed(&f))?),
+            None => None,
+        };
+        self.place = Some(Place {
+            name: stream.clone(),
+            known: position.clone(),
+            from,
+            building: None,
+            machine,
+            ahead: None,
+            sent: None,
+            answered: None,
+            parts: Vec::new(),
+            stirred: false,
+            retried: false,
+            over: None,
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, now: Millis) -> Result<Step, ConnectorError> {
+        let now = time(now)?;
+        if let Some(over) = &self.place()?.over {
+            return Ok(over.clone());
+        }
+        Ok(self.advance(now).unwrap_or_else(|failure| self.over(&failure)))
+    }
+
+    fn answer(&mut self, now: Millis, response: Response) -> Result<(), ConnectorError> {
+        let at = time(now)?;
+        let place = self.place()?;
+        place.ahead = None;
+        let Some(sent) = place.sent.take() else { return Ok(()) };
+        if let Some(date) = retry_after::date(&response).and_then(|date| Timestamp::from_millisecond(date.0).ok()) {
+            let floor = place.from.floor.unwrap_or(place.from.started);
+            place.from.floor = Some(floor.min(date));
+        }
+        let run = place.machine.as_ref().and_then(|machine| machine.run.as_ref());
+        let is_page = sent.purpose == Purpose::Page && place.machine.is_some() && run.is_none_or(Run::asks_for_page);
+        place.stirred |= sent.purpose != Purpose::Token && !is_page;
+        place.answered = Some(Given {
+            status: response.status,
+            url: shown(&sent.url),
+            body: response.body.clone(),
+            after: retry_after::read(&response, now),
+            page: is_page.then(|| Answered {
+                method: sent.method,
+                url: sent.url,
+                asked: sent.asked,
+                response: response.clone(),
+            }),
+            is_job: sent.purpose == Purpose::Job,
+        });
+        let session = &mut self.session;
+        let Some(place) = &mut self.place else { return Ok(()) };
+        let result = match (&mut place.building, &mut place.machine) {
+            (Some(building), _) => building.answer(session, at, Ok(response)),
+            (None, Some(Machine { run: Some(run), .. })) => run.answer(session, at, Ok(response)),
+            (None, Some(machine)) => machine.reader.answer(session, at, Ok(response)),
+            (None, None) => Ok(()),
+        };
+        for token in self.session.tokens.values() {
+            self.secrets.add_text(&token.value);
+        }
+        if let Err(failure) = result {
+            self.over(&failure);
+        }
+        Ok(())
+    }
+}
+
+enum Stepped {
+    On,
+    Need(Need),
+    Page,
+    End(Option<Value>),
+}
+
+impl Place {
+    fn step(&mut self, plan: &Plan, session: &mut Session, now: Timestamp) -> Result<Stepped, Failure> {
+        let Some(machine) = &mut self.machine else {
+            let stream = match self.describe(plan, session, now)? {
+                Progress::Need(need) => return Ok(Stepped::Need(need)),
+                Progress::Done(stream) => stream,
+            };
+            self.machine = Some(Machine::at(stream, &self.from, session)?);
+            (self.stirred, self.answered) = (true, None);
+            return Ok(Stepped::On);
+        };
+        session.served = None;
+        let Some(run) = &mut machine.run else {
+            return Ok(match machine.reader.next(session, now)? {
+                Progress::Need(Need::Wait(wait)) => Stepped::Need(Need::Wait(wait)),
+                Progress::Need(need) => match self.take_page() {
+                    true => {
+                        self.ahead = Some(need);
+                        Stepped::Page
+                    }
+                    false => Stepped::Need(need),
+                },
+                Progress::Done(Some(run)) => {
+                    self.stirred |= session.served.is_some();
+                    machine.run = Some(run);
+                    if self.take_page() { Stepped::Page } else { Stepped::On }
+                }
+                Progress::Done(None) => {
+                    machine.reader.finish(now);
+                    if self.take_page() { Stepped::Page } else { Stepped::End(self.cursor()) }
+                }
+            });
+        };
+        if run.is_finished() {
+            self.answered = None;
+            machine.close(self.from.floor.unwrap_or(self.from.started))?;
+            return Ok(Stepped::On);
+        }
+        let embedded = run.embedded();
+        match run.step(session, now)? {
+            Progress::Need(need) => Ok(Stepped::Need(need)),
+            Progress::Done(None) => Ok(Stepped::On),
+            Progress::Done(Some(_)) => {
+                if !self.take_page() {
+                    // Nobody had to be asked for it.
+                    let (method, url, response) = match (embedded, session.served.take()) {
+                        (Some(body), _) => {
+                            let response = Response { status: 200, headers: Vec::new(), body: body.into() };
+                            ("GET".to_owned(), String::new(), response)
+                        }
+                        (None, Some((ask, response))) => {
+                            let url = plan.secrets.redact(&ask.request.url);
+                            (ask.request.method.to_string(), url, response)
+                        }
+                        (None, None) => return Err(Failure::system("a page came of no answer")),
+                    };
+                    let asked = Millis(self.from.started.as_millisecond());
+                    self.parts.push(Answered { method, url, asked, response });
+                }
+                Ok(Stepped::Page)
+            }
+        }
+    }
+
+    /// What was answered last is part of a page.
+    fn take_page(&mut self) -> bool {
+        let page = self.answered.take().and_then(|given| given.page);
+        let is_one = page.is_some();
+        self.parts.extend(page);
+        is_one
+    }
+
+    /// Closes what is read to its end, to learn whether anything is left: `Some` with the cursor if not.
+    fn look_ahead(&mut self, session: &mut Session, now: Timestamp) -> Result<Option<Option<Value>>, Failure> {
+        let Some(machine) = &mut self.machine else { return Ok(None) };
+        if self.ahead.is_some() {
+            return Ok(None);
+        }
+        loop {
+            match &machine.run {
+                Some(run) if run.is_finished() => machine.close(self.from.floor.unwrap_or(self.from.started))?,
+                Some(_) => return Ok(None),
+                None => match machine.reader.next(session, now)? {
+                    Progress::Need(need) => {
+                        self.ahead = Some(need);
+                        return Ok(None);
+                    }
+                    Progress::Done(Some(run)) => machine.run = Some(run),
+                    Progress::Done(None) => {
+                        machine.reader.finish(now);
+                        return Ok(Some(self.cursor()));
+                    }
+                },
+            }
+        }
+    }
+
+    fn cursor(&self) -> Option<Value> {
+        let reader = self.machine.as_ref().map(|machine| &machine.reader)?;
+        reader.has_cursor().then(|| reader.state())
+    }
+
+    /// Asks the source what the stream is.
+    fn describe(
+        &mut self,
+        plan: &Plan,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<Progress<Arc<Stream>>, Failure> {
+        let wanted = self.name.to_string();
+        let building = match &mut self.building {
+            Some(building) => building,
+            None => self.building.insert(Building::of(plan.source.clone(), Some(vec![wanted.clone()]))?),
+        };
+        let built = match building.step(session, now)? {
+            Progress::Need(need) => return Ok(Progress::Need(need)),
+            Progress::Done(built) => built,
+        };
+        self.building = None;
+        let found = built.into_iter().find(|built| built.name == wanted);
+        let found = found.ok_or_else(|| Failure::config(format!("the source describes no stream '{wanted}'")))?;
+        self.from.component = Some(found.component);
+        let stream = found.stream.map_err(|problems| Failure::config(crate::source::listed(&problems)))?;
+        Ok(Progress::Done(stream))
+    }
+
+    fn encoded(&self, facts: &std::collections::BTreeMap<String, Value>) -> Value {
+        let mut position = self.from.clone();
+        position.facts.clone_from(facts);
+        if let Some(machine) = &self.machine {
+            position.state = Value::Null;
+            position.reader = Some(machine.reader.position());
+            position.slice = machine.run.as_ref().map(Run::position);
+        }
+        serde_json::to_value(position).expect("a position has only string keys")
+    }
+}
+
+impl Machine {
+    fn at(stream: Arc<Stream>, position: &Position, session: &Session) -> Result<Self, Failure> {
+        let (reader, run) = taken_up(stream, position, session)?;
+        Ok(Self { reader, run })
+    }
+
+    /// What was read of a slice counts. Its newest record is no newer than the listing: one that changed while
+    /// others were read already must not hide what they became.
+    fn close(&mut self, floor: Timestamp) -> Result<(), Failure> {
+        let Some(run) = self.run.take() else { return Ok(()) };
+        let mut position = run.position();
+        if let (Some(cursor), Some(newest)) = (&self.reader.stream.cursor, position.newest.take()) {
+            position.newest = Some(held_back(cursor, newest, floor)?);
+            return self.reader.close(&self.reader.run_at(position)?);
+        }
+        self.reader.close(&run)
+    }
+}
+
+fn held_back(cursor: &Cursor, newest: Point, floor: Timestamp) -> Result<Point, Failure> {
+    let Some(at) = newest.instant() else { return Ok(newest) };
+    let hour = jiff::SignedDuration::from_hours(1);
+    // A cursor of whole days begins its day again anyway.
+    let is_fine = cursor.format(&newest) != cursor.format(&Point::of(at.saturating_add(hour).unwrap_or(at)));
+    let lookback = if cursor.looks_back() || !is_fine { jiff::SignedDuration::ZERO } else { LOOKBACK };
+    let held = at.min(floor).checked_sub(lookback).unwrap_or(at);
+    if held == at { Ok(newest) } else { cursor.parse(&cursor.format(&Point::of(held))) }
+}
