@@ -182,7 +182,7 @@ impl Teal {
         write_secret(dir.path(), "blue-api-key", &BlueOptions::default().key)?;
         write_secret(dir.path(), "sync-secret-key", SECRET)?;
         let mut local = Local::open(LocalOptions::new(dir.path()), Arc::new(ManifestConnectors))?;
-        let files = [("teal.yaml", SYSTEM), ("connector.yaml", connector())];
+        let files = [("teal.yaml", SYSTEM), ("connector.yaml", &connector())];
         local
             .deploy(&Bundle {
                 files: files.map(|(path, text)| (path.to_owned(), text.to_owned())).into(),
