@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::Value as Json;
 use teal::domain::{Millis, Mode, StreamName};
 use teal::ports::Entropy;
 use teal::ports::connector::{self, Connector, ConnectorConfig, ConnectorError};
@@ -25,6 +25,7 @@ use crate::session::Session;
 use crate::source::secrets::Secrets;
 use crate::source::stream::Stream;
 use crate::source::{Source, catalog::Catalog};
+use crate::value::Value;
 use position::{Masks, Position};
 
 pub struct Declarative {
@@ -42,7 +43,7 @@ struct Plan {
 
 impl Declarative {
     pub fn compile(text: &str, config: &ConnectorConfig) -> Result<Self, ConnectorError> {
-        let mut whole = config.plain.clone();
+        let mut whole = Value::from(&config.plain);
         let (mut secrets, mut masks) = (Secrets::default(), Masks::default());
         for (name, secret) in &config.secrets {
             secrets.add_text(secret.expose());
@@ -114,7 +115,7 @@ impl Plan {
         ConnectorError::Body(self.secrets.redact(&failure.message))
     }
 
-    fn position(&self, value: &Value, masks: &Masks) -> Result<Position, ConnectorError> {
+    fn position(&self, value: &Json, masks: &Masks) -> Result<Position, ConnectorError> {
         let mut value = value.clone();
         masks.put_in(&mut value);
         Position::deserialize(value).map_err(|error| {
@@ -164,13 +165,13 @@ impl Connector for Declarative {
         &self,
         stream: &StreamName,
         mode: Mode,
-        cursor: Option<&Value>,
+        cursor: Option<&Json>,
         now: Millis,
-    ) -> Result<Value, ConnectorError> {
+    ) -> Result<Json, ConnectorError> {
         let started = Timestamp::from_millisecond(now.0)
             .map_err(|_| ConnectorError::Body("the clock is outside the years that can be counted".to_owned()))?;
         self.plan.known(stream, None)?;
-        let state = cursor.filter(|_| mode == Mode::Incremental).cloned().unwrap_or(Value::Null);
+        let state = cursor.filter(|_| mode == Mode::Incremental).map_or(Value::Null, Value::from);
         let facts = BTreeMap::new();
         let position = Position { started, floor: None, state, reader: None, slice: None, component: None, facts };
         Ok(serde_json::to_value(position).expect("a position has only string keys"))
@@ -180,7 +181,7 @@ impl Connector for Declarative {
         Ok(Box::new(reading::Reading::new(self.plan.clone(), entropy)?))
     }
 
-    fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Value>, ConnectorError> {
+    fn records(&self, stream: &StreamName, position: &Json, page: &[Response]) -> Result<Vec<Json>, ConnectorError> {
         let plan = &self.plan;
         let position = plan.position(position, &plan.masks)?;
         let Some(stream) = plan.known(stream, position.component.as_ref())? else {
@@ -189,7 +190,7 @@ impl Connector for Declarative {
         // Nothing here may be random: the same page gives the same records.
         let mut session = plan.session(Arc::new(|| 0))?;
         session.facts.clone_from(&position.facts);
-        let records = |session: &mut Session| -> Result<Vec<Value>, Failure> {
+        let records = |session: &mut Session| -> Result<Vec<Json>, Failure> {
             let now = position.started;
             let (mut reader, mut run) = taken_up(stream, &position, session)?;
             loop {
@@ -200,7 +201,7 @@ impl Connector for Declarative {
                     }
                     Some(open) => {
                         let records = open.records_of(page, session, now)?;
-                        return Ok(records.iter().map(|record| record.to_value()).collect());
+                        return Ok(records.iter().map(|record| record.to_value().into()).collect());
                     }
                     None => match reader.next(session, now)? {
                         Progress::Done(Some(next)) => run = Some(next),

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::Value as Json;
 
 use crate::read::position::{ReaderPosition, SlicePosition};
+use crate::value::Value;
 
 /// Shorter ones are too likely to be part of something else.
 const SHORTEST: usize = 4;
@@ -58,7 +59,7 @@ impl Masks {
         self.0.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.cmp(b)));
     }
 
-    pub fn put_out(&self, value: &mut Value) {
+    pub fn put_out(&self, value: &mut Json) {
         each_text(value, &mut |text| {
             for (marker, secret) in &self.0 {
                 if text.contains(secret.as_str()) {
@@ -69,7 +70,7 @@ impl Masks {
     }
 
     /// Markers of secrets that are not known any more go.
-    pub fn put_in(&self, value: &mut Value) {
+    pub fn put_in(&self, value: &mut Json) {
         each_text(value, &mut |text| {
             if !text.contains([MARK, ENCODED]) {
                 return;
@@ -86,11 +87,11 @@ impl Masks {
     }
 }
 
-fn each_text(value: &mut Value, change: &mut impl FnMut(&mut String)) {
+fn each_text(value: &mut Json, change: &mut impl FnMut(&mut String)) {
     match value {
-        Value::String(text) => change(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
-        Value::Object(members) => members.values_mut().for_each(|value| each_text(value, change)),
+        Json::String(text) => change(text),
+        Json::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        Json::Object(members) => members.values_mut().for_each(|value| each_text(value, change)),
         _ => {}
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::Value as Json;
 use teal::domain::{Millis, StreamName};
 use teal::ports::Entropy;
 use teal::ports::connector::{Answered, ConnectorError, Next, Session as Port, Step, Waiting};
@@ -27,6 +27,7 @@ use crate::session::{Notice, Session};
 use crate::source::secrets::Secrets;
 use crate::source::stream::Stream;
 use crate::source::{Building, Source};
+use crate::value::Value;
 
 /// How far behind the newest record a cursor is left, unless the manifest says: for what becomes visible late.
 const LOOKBACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
@@ -42,7 +43,7 @@ pub struct Reading {
 struct Place {
     name: StreamName,
     /// As it was stored last.
-    known: Value,
+    known: Json,
     from: Position,
     building: Option<Building<Arc<Source>>>,
     machine: Option<Machine>,
@@ -102,10 +103,10 @@ impl Reading {
     }
 
     /// The position as it is to be stored.
-    fn encoded(&mut self) -> Value {
+    fn encoded(&mut self) -> Json {
         let masks = self.masks();
         let facts = &self.session.facts;
-        let Some(place) = &mut self.place else { return Value::Null };
+        let Some(place) = &mut self.place else { return Json::Null };
         let mut value = place.encoded(facts);
         masks.put_out(&mut value);
         place.known.clone_from(&value);
@@ -125,12 +126,12 @@ impl Reading {
                         let end = place.look_ahead(&mut self.session, now)?;
                         (place.stirred, place.retried) = (false, false);
                         let next = match end {
-                            Some(cursor) => Next::End { cursor },
+                            Some(cursor) => Next::End { cursor: cursor.map(Json::from) },
                             None => Next::Page(self.encoded()),
                         };
                         return Ok(Step::Page { answers, next });
                     }
-                    Stepped::End(cursor) => return Ok(Step::End { cursor }),
+                    Stepped::End(cursor) => return Ok(Step::End { cursor: cursor.map(Json::from) }),
                 },
             };
             let given = place.answered.take();
@@ -218,7 +219,7 @@ fn time(now: Millis) -> Result<Timestamp, ConnectorError> {
 }
 
 impl Port for Reading {
-    fn open(&mut self, stream: &StreamName, position: &Value) -> Result<(), ConnectorError> {
+    fn open(&mut self, stream: &StreamName, position: &Json) -> Result<(), ConnectorError> {
         let from = self.plan.position(position, &self.masks())?;
         let known = self.plan.known(stream, from.component.as_ref())?;
         self.session.facts.extend(from.facts.clone());
@@ -427,7 +428,7 @@ impl Place {
         Ok(Progress::Done(stream))
     }
 
-    fn encoded(&self, facts: &std::collections::BTreeMap<String, Value>) -> Value {
+    fn encoded(&self, facts: &std::collections::BTreeMap<String, Value>) -> Json {
         let mut position = self.from.clone();
         position.facts.clone_from(facts);
         if let Some(machine) = &self.machine {
