@@ -106,7 +106,7 @@ async fn main() -> Outcome<()> {
 }
 
 /// A Teal that takes in and does nothing else.
-async fn teal(dir: &Path) -> Outcome<(std::net::SocketAddr, impl Sized)> {
+async fn teal(dir: &Path) -> Outcome<(std::net::SocketAddr, impl Sized + use<>)> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir_all(dir.join("secrets"))?;
     std::fs::write(dir.join("secrets/key"), KEY)?;
@@ -159,7 +159,7 @@ async fn load(
     span: Duration,
     rate: Option<u64>,
 ) -> Outcome<u64> {
-    let ids = Arc::new(AtomicU64::new(u64::try_from(std::process::id())? << 32));
+    let ids = Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32));
     let began = Instant::now();
     let mut all = tokio::task::JoinSet::new();
     for own in 0..senders {

@@ -124,7 +124,18 @@ pub struct Gaps {
 pub enum Closing {
     /// As if this event had come: for rules that fetch or page.
     Event(Json),
-    /// The sender lists what it sent: `{cursor}` to a page; from its answer to `{missed: [{id, …}], cursor}`; from one of
-    /// these to the delivery; from its answer to `{headers, body}`.
-    Sent { list: Template, missed: Program, get: Template, delivery: Program },
+    Sent(Box<Sent>),
+}
+
+/// How a sender is asked that lists what it sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// Programs see `{cursor}`.
+    pub list: Template,
+    /// From its answer to `{missed: [{id, …}], cursor}`.
+    pub missed: Program,
+    /// Programs see one of these.
+    pub get: Template,
+    /// From that answer to `{headers, body}`.
+    pub delivery: Program,
 }

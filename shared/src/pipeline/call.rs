@@ -108,7 +108,7 @@ impl Caller<'_> {
         }
         if let Some(bearer) = &template.bearer {
             let secret = self.systems.secret(bearer).await?;
-            let secret = crate::domain::Secret::new(&format!("Bearer {}", secret.expose()));
+            let secret = crate::domain::Secret::new(format!("Bearer {}", secret.expose()));
             headers.push(("authorization".to_owned(), HeaderValue::Secret(secret)));
         }
         let mut body = Vec::new();

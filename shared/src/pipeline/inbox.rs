@@ -166,7 +166,7 @@ pub async fn list(
 ) -> Result<Vec<(String, Entry)>, StageError> {
     let part = ledger::inbox_part(source);
     // Nothing sorts between a moment and what follows its '#'.
-    let until = wanted.until.map(|until| moment(until));
+    let until = wanted.until.map(moment);
     let mut after = after.map(str::to_owned).max(until);
     let mut found = Vec::new();
     while found.len() < limit {

@@ -9,7 +9,7 @@ use super::presets;
 use super::reader::{Cx, Object, Text};
 use super::sources::{header_of, program};
 use super::{grounded, path, positive};
-use crate::config::after::{After, Closing, Fetch, Gaps, KEEP, Lease, Paging, Place, Template, Value};
+use crate::config::after::{After, Closing, Fetch, Gaps, KEEP, Lease, Paging, Place, Sent, Template, Value};
 use crate::config::jq::Program;
 use crate::config::keys;
 use crate::config::model::SecretName;
@@ -239,9 +239,9 @@ fn gaps(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Gaps> {
             cx.problem(object.at, &object.path, format!("this preset needs '{need}'"), help);
         }
         let mut how = presets::gaps(&with);
-        if let Closing::Sent { list, get, .. } = &mut how {
-            fill(list, bearer.as_ref(), base.as_ref());
-            fill(get, bearer.as_ref(), base.as_ref());
+        if let Closing::Sent(sent) = &mut how {
+            fill(&mut sent.list, bearer.as_ref(), base.as_ref());
+            fill(&mut sent.get, bearer.as_ref(), base.as_ref());
         }
         return Some(Gaps { every, how });
     }
@@ -253,5 +253,6 @@ fn gaps(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Gaps> {
     let (list, get) = (request(cx, "list"), request(cx, "get"));
     let part = |cx: &mut Cx<'_>, key| -> Option<Program> { program(cx, object, key) };
     let (missed, delivery) = (part(cx, "missed"), part(cx, "delivery"));
-    Some(Gaps { every, how: Closing::Sent { list: list?, missed: missed?, get: get?, delivery: delivery? } })
+    let sent = Sent { list: list?, missed: missed?, get: get?, delivery: delivery? };
+    Some(Gaps { every, how: Closing::Sent(Box::new(sent)) })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::config::after::{Closing, Lease, Template};
+use crate::config::after::{Closing, Lease, Sent, Template};
 use crate::config::jq::Program;
 
 /// What has to stand under `with`.
@@ -84,7 +84,7 @@ pub fn lease(preset: &str) -> Lease {
 pub fn gaps(with: &Json) -> Closing {
     let hook = with["hook"].as_str().unwrap_or_default().trim_matches('/').to_owned();
     let start = serde_json::to_string(&format!("/{hook}/deliveries")).unwrap_or_default();
-    Closing::Sent {
+    Closing::Sent(Box::new(Sent {
         list: get(
             "https://api.github.com",
             &format!("{start} + \"?per_page=100\" + (if .cursor then \"&cursor=\\(.cursor | @uri)\" else \"\" end)"),
@@ -94,7 +94,7 @@ pub fn gaps(with: &Json) -> Closing {
                           | capture("[?&]cursor=(?<c>[^&>]+)").c? // null) }"#),
         get: get("https://api.github.com", &format!("{start} + \"/\\(.number)\"")),
         delivery: jq("{ headers: .body.request.headers, body: .body.request.payload }"),
-    }
+    }))
 }
 
 fn get(base: &str, path: &str) -> Template {
@@ -139,9 +139,8 @@ mod tests {
 
     #[test]
     fn githubs_deliveries_are_listed_to_their_end_and_fetched_one_by_one() {
-        let Closing::Sent { list, missed, get, delivery } = gaps(&json!({ "hook": "repos/o/r/hooks/1" })) else {
-            panic!()
-        };
+        let Closing::Sent(sent) = gaps(&json!({ "hook": "repos/o/r/hooks/1" })) else { panic!() };
+        let Sent { list, missed, get, delivery } = *sent;
         let run = |program: &Program, input: &Json| program.run(input, 1).unwrap().remove(0);
         assert_eq!(run(&list.path, &json!({ "cursor": null })), "/repos/o/r/hooks/1/deliveries?per_page=100");
         assert_eq!(

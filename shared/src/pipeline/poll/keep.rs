@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::Poll;
-use crate::config::after::{Closing, Lease, Template};
+use crate::config::after::{Closing, Lease, Sent, Template};
 use crate::config::jq::Program;
 use crate::config::{Action, Limits, TimeFormat, Webhook};
 use crate::domain::message::Keep;
@@ -181,10 +181,7 @@ impl Poll {
         let began = self.clock.now();
         let why = match &declared.how {
             Closing::Event(event) => self.ask_because_of(source, hook, config, event).await?,
-            Closing::Sent { list, missed, get, delivery } => {
-                let sent = Sent { list, missed, get, delivery };
-                self.fetch_missed(source, limits, hook, config, &sent, &mut gaps).await?
-            }
+            Closing::Sent(sent) => self.fetch_missed(source, limits, hook, config, sent, &mut gaps).await?,
         };
         if why.is_none() {
             gaps.at = began;
@@ -225,16 +222,16 @@ impl Poll {
         limits: &Limits,
         hook: &Webhook,
         config: &ConfigHash,
-        sent: &Sent<'_>,
+        sent: &Sent,
         gaps: &mut Gaps,
     ) -> Result<Option<String>, StageError> {
         let mut cursor = Json::Null;
         for _ in 0..PAGES {
-            let page = match self.ask(source, limits, sent.list, &json!({ "cursor": cursor })).await? {
+            let page = match self.ask(source, limits, &sent.list, &json!({ "cursor": cursor })).await? {
                 Ok(page) => page,
                 Err(why) => return Ok(Some(why)),
             };
-            let page = match call::one(sent.missed, &page) {
+            let page = match call::one(&sent.missed, &page) {
                 Ok(page) => page,
                 Err(why) => return Ok(Some(why)),
             };
@@ -248,11 +245,11 @@ impl Poll {
                 new = true;
                 gaps.found += 1;
                 self.meter.count(&metrics::GAPS, &[source.name.as_str(), "found"], 1);
-                let answer = match self.ask(source, limits, sent.get, item).await? {
+                let answer = match self.ask(source, limits, &sent.get, item).await? {
                     Ok(answer) => answer,
                     Err(why) => return Ok(Some(why)),
                 };
-                match call::one(sent.delivery, &answer) {
+                match call::one(&sent.delivery, &answer) {
                     Ok(delivery) => self.store_missed(source, hook, config, &delivery).await?,
                     Err(why) => return Ok(Some(why)),
                 }
@@ -311,14 +308,6 @@ impl Poll {
         let (_, key, raw) = taken.raw(hook, headers.clone(), self.clock.now(), self.entropy.as_ref());
         self.take_in(source, config, key, raw).await
     }
-}
-
-/// How a sender that lists what it sent is asked.
-struct Sent<'a> {
-    list: &'a Template,
-    missed: &'a Program,
-    get: &'a Template,
-    delivery: &'a Program,
 }
 
 /// The channel as the sender's answer tells of it.
