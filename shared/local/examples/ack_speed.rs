@@ -24,9 +24,9 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use teal::config::Bundle;
 use teal::domain::{Millis, Mode, StreamName};
-use teal::ports::connector::{Answer, Connector, ConnectorConfig};
-use teal::ports::upstream::{Request, Response};
-use teal::ports::{ConnectorError, Connectors};
+use teal::ports::connector::{Connector, ConnectorConfig, Session};
+use teal::ports::upstream::Response;
+use teal::ports::{ConnectorError, Connectors, Entropy};
 use teal_local::host::stop::stop;
 use teal_local::{Local, LocalOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -72,15 +72,11 @@ impl Connector for Nothing {
         Err(ConnectorError::NoStream(stream.clone()))
     }
 
-    fn request(&self, stream: &StreamName, _: &Json) -> Result<Request, ConnectorError> {
-        Err(ConnectorError::NoStream(stream.clone()))
+    fn session(&self, _: Arc<dyn Entropy>) -> Result<Box<dyn Session>, ConnectorError> {
+        Err(ConnectorError::Body("it has nothing".to_owned()))
     }
 
-    fn read(&self, _: &StreamName, _: &Json, _: &Response) -> Answer {
-        Answer::Refused { why: "it has nothing".to_owned() }
-    }
-
-    fn records(&self, stream: &StreamName, _: &Json, _: &Bytes) -> Result<Vec<Json>, ConnectorError> {
+    fn records(&self, stream: &StreamName, _: &Json, _: &[Response]) -> Result<Vec<Json>, ConnectorError> {
         Err(ConnectorError::NoStream(stream.clone()))
     }
 }
