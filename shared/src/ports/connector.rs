@@ -72,6 +72,8 @@ pub enum Step {
     Wait { wait: Duration, why: Waiting },
     /// Asking on will not help now; another time it may. `quota`: the source counts our requests.
     Exhausted { quota: bool, why: String },
+    /// The last answer leads nowhere. Opened at the position again, the source may give another one.
+    Misled { why: String },
     /// Asking again will not help.
     Refused { why: String },
 }

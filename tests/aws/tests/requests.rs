@@ -59,7 +59,12 @@ async fn runs_and_webhooks_cost_what_the_documentation_says_at_most() {
     let before = world.clients.requests.counts();
     let run = world.sync(Mode::Incremental).await;
     assert_eq!((run.mode, run.outcome), (Mode::Incremental, Some(Outcome::Complete)), "{run:?}");
-    assert_eq!(world.counts(&run).await.records.fetched, 0);
+    // The newest of each stream comes again, as it is.
+    let again = world.counts(&run).await;
+    assert!(
+        again.records.fetched <= 3 && again.entities.values().all(|rows| rows.new + rows.changed == 0),
+        "{again:?}"
+    );
     let nothing = cost(&world, &before, 1000, "an incremental run that finds nothing, whatever the number of records");
     assert!(nothing.values().sum::<u64>() < 200, "{nothing:?}");
 

@@ -63,7 +63,7 @@ async fn a_fault_that_stays_is_the_outcome_deletes_nothing_and_the_next_run_heal
         (Fault::Status(401), Outcome::Failed, "401"),
         (Fault::Truncated, Outcome::PartialError, "127.0.0.1"),
         (Fault::Drop, Outcome::PartialError, "127.0.0.1"),
-        (Fault::InvalidJson, Outcome::PartialError, "JSON"),
+        (Fault::InvalidJson, Outcome::PartialError, "read"),
         (Fault::ErrorInside, Outcome::PartialError, "error"),
         (Fault::EmptyPage, Outcome::PartialError, "talents"),
         (Fault::Endless, Outcome::PartialError, "boards"),

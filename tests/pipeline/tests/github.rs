@@ -56,14 +56,32 @@ entities:
     fields: { id: { type: integer, required: true }, title: string, state: string }
 "#;
 
-const MANIFEST: &str = r#"
-type: json-http
-base_url: "{base_url}"
+/// Three streams, each in one page.
+const MANIFEST: &str = r##"
+version: 7.0.0
+type: DeclarativeSource
+check: { type: CheckStream, stream_names: [repositories] }
 streams:
-  repositories: { path: /repositories, records: data, pages: { style: page, param: page, first: 1, size_param: n, size: 10, total_pages: pages } }
-  issues: { path: /issues, records: data, pages: { style: page, param: page, first: 1, size_param: n, size: 10, total_pages: pages } }
-  pulls: { path: /pulls, records: data, pages: { style: page, param: page, first: 1, size_param: n, size: 10, total_pages: pages } }
-"#;
+  - { $ref: "#/definitions/stream", name: repositories, $parameters: { path: /repositories } }
+  - { $ref: "#/definitions/stream", name: issues, $parameters: { path: /issues } }
+  - { $ref: "#/definitions/stream", name: pulls, $parameters: { path: /pulls } }
+spec:
+  type: Spec
+  connection_specification: { type: object, properties: { base_url: { type: string } } }
+definitions:
+  stream:
+    type: DeclarativeStream
+    primary_key: [id]
+    schema_loader: { type: InlineSchemaLoader, schema: { type: object } }
+    retriever:
+      type: SimpleRetriever
+      requester:
+        type: HttpRequester
+        url_base: "{{ config['base_url'] }}"
+        path: "{{ parameters['path'] }}"
+        http_method: GET
+      record_selector: { type: RecordSelector, extractor: { type: DpathExtractor, field_path: [data] } }
+"##;
 
 /// Kind of event, and body.
 fn payloads() -> Result<Vec<(String, Vec<u8>)>, String> {
@@ -102,9 +120,7 @@ impl Hub {
         // Before anything that the payloads say: what is older than the listing, the listing has.
         world.clock.set(Millis(1_262_304_000_000));
         world.secrets.set("hub-hook", SECRET);
-        world
-            .upstream
-            .script(|_| Ok(Response { status: 200, headers: vec![], body: r#"{"data": [], "pages": 1}"#.into() }));
+        world.upstream.script(|_| Ok(Response { status: 200, headers: vec![], body: r#"{"data": []}"#.into() }));
         let runner = Runner::new(&world, &Trace::default(), Arc::new(ManifestConnectors), Settings::default());
         let files = [("teal.yaml", SYSTEM), ("hub.yaml", MANIFEST)];
         let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();

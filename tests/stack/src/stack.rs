@@ -53,11 +53,10 @@ impl Stack {
         let expanded = expanded.expect("the template can be expanded");
         assert!(expanded.status.success(), "{}", String::from_utf8_lossy(&expanded.stderr));
         let template: Json = serde_json::from_slice(&expanded.stdout).expect("what is printed is JSON");
-        let zips: BTreeMap<&str, PathBuf> = FUNCTIONS.into_iter().map(|function| (function, zip(function))).collect();
         let parameters: BTreeMap<_, _> = parameters.iter().copied().collect();
         let secrets: BTreeMap<_, _> = SECRETS.into_iter().collect();
         let asked = json!({
-            "url": emulator.url, "name": name, "template": template, "zips": zips, "parameters": parameters,
+            "url": emulator.url, "name": name, "template": template, "zips": zips(), "parameters": parameters,
             "secrets": secrets,
         });
         let Deployed { outputs, environment } =
@@ -76,7 +75,8 @@ impl Stack {
     /// Lets a function run the code of another one, under its own role.
     pub fn swap_code(&self, function: &str, code: &str) {
         let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
-        let asked = json!({ "url": self.emulator.url, "name": name, "zip": zip(code), "like": self.variables(code) });
+        let asked =
+            json!({ "url": self.emulator.url, "name": name, "zip": zips()[code], "like": self.variables(code) });
         script(include_str!("swap.py"), &asked);
     }
 
@@ -197,16 +197,22 @@ pub fn binaries() -> &'static PathBuf {
     })
 }
 
-/// One function as Lambda wants it.
-fn zip(function: &str) -> PathBuf {
-    let folder = binaries().join("lambda");
-    std::fs::create_dir_all(&folder).expect("a folder for the zips");
-    let path = folder.join(format!("{function}.zip"));
-    let packed = Command::new("python3")
-        .args(["-c", include_str!("zip.py")])
-        .arg(binaries().join(function))
-        .stdout(File::create(&path).expect("the zip can be written"))
-        .status();
-    assert!(packed.expect("Python starts").success());
-    path
+/// The functions as Lambda wants them, packed once a process: tests run side by side.
+fn zips() -> &'static BTreeMap<&'static str, PathBuf> {
+    static PACKED: OnceLock<BTreeMap<&'static str, PathBuf>> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let folder = binaries().join("lambda");
+        std::fs::create_dir_all(&folder).expect("a folder for the zips");
+        let pack = |function: &'static str| {
+            let path = folder.join(format!("{function}.zip"));
+            let packed = Command::new("python3")
+                .args(["-c", include_str!("zip.py")])
+                .arg(binaries().join(function))
+                .stdout(File::create(&path).expect("the zip can be written"))
+                .status();
+            assert!(packed.expect("Python starts").success());
+            (function, path)
+        };
+        FUNCTIONS.into_iter().map(pack).collect()
+    })
 }

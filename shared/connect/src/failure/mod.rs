@@ -21,6 +21,8 @@ pub enum FailureKind {
     System,
     Config,
     Transient,
+    /// The listing leads in a circle, or has no end: a system's error for whoever is told.
+    Endless,
 }
 
 impl FailureKind {
@@ -36,7 +38,7 @@ impl FailureKind {
     /// As the protocol writes it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::System => "system_error",
+            Self::System | Self::Endless => "system_error",
             Self::Config => "config_error",
             Self::Transient => "transient_error",
         }
@@ -46,6 +48,10 @@ impl FailureKind {
 impl Failure {
     pub fn system(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::System, message: message.into() }
+    }
+
+    pub fn endless(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Endless, message: message.into() }
     }
 
     pub fn config(message: impl Into<String>) -> Self {

@@ -186,8 +186,12 @@ impl Reading {
                     place.parts.clear();
                     place.retried = true;
                     let wait = given.after.map_or(wait, |after| after.max(wait));
-                    let said = excerpt::of_body(&given.body).map(|said| format!(" It says: {said}"));
-                    let why = format!("{} answered {}.{}", given.url, given.status, said.unwrap_or_default());
+                    let said = match excerpt::of_body(&given.body) {
+                        Some(said) => format!(" It says: {said}"),
+                        None if given.status < 300 => " That can't be read as what the manifest says it is.".to_owned(),
+                        None => String::new(),
+                    };
+                    let why = format!("{} answered {}.{said}", given.url, given.status);
                     let why = self.secrets.redact(&why);
                     let is_quota = limited || given.status == 429;
                     let why = if is_quota { Waiting::Quota(why) } else { Waiting::Ill(why) };
@@ -203,6 +207,9 @@ impl Reading {
         let why = self.secrets.redact(&failure.message);
         let Some(place) = &mut self.place else { return Step::Refused { why } };
         let status = place.answered.take().map_or(0, |given| given.status);
+        if failure.kind == FailureKind::Endless {
+            return Step::Misled { why };
+        }
         let quota = status == 429;
         let may_heal = failure.kind == FailureKind::Transient
             || (place.retried && matches!(status, 200..=299))

@@ -31,7 +31,7 @@ impl Rounds {
     pub fn went(&mut self, token: &Value, body: &[u8], is_empty: bool) -> Result<(), Failure> {
         self.pages += 1;
         if self.mark.as_ref() == Some(token) {
-            return Err(Failure::system(
+            return Err(Failure::endless(
                 "the source leads back to a page that was read already; the listing would never end",
             ));
         }
@@ -47,7 +47,7 @@ impl Rounds {
         self.last = hash;
         if self.equal >= MOST_EQUAL || self.pages >= MOST_PAGES {
             let what = if self.equal >= MOST_EQUAL { "the same page again and again" } else { "page after page" };
-            return Err(Failure::system(format!("the source sends {what}; the listing would never end")));
+            return Err(Failure::endless(format!("the source sends {what}; the listing would never end")));
         }
         Ok(())
     }

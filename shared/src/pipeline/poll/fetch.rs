@@ -76,7 +76,7 @@ impl Poll {
                     session.open(&stream, &position)?;
                     is_open = true;
                 }
-                match self.page(&mut at, source, session.as_mut(), &stream, budget).await? {
+                match self.page(&mut at, source, session.as_mut(), (&stream, &position), budget).await? {
                     Fetched::Page { answers, next } => {
                         let stored = self.store(&mut at, &stream, &mut progress, position, answers, next).await?;
                         if let Err(why) = stored {
@@ -152,13 +152,15 @@ impl Poll {
         at: &mut Progress,
         source: &Source,
         session: &mut dyn Session,
-        stream: &StreamName,
+        (stream, position): (&StreamName, &serde_json::Value),
         budget: &Budget,
     ) -> Result<Fetched, StageError> {
         let most = source.limits.attempts.max(1);
         let mut attempt = 0;
+        // What was answered is made use of, however little time there is: every call gets on.
+        let mut answered = false;
         loop {
-            if budget.is_spent(self.clock.now()) {
+            if !answered && budget.is_spent(self.clock.now()) {
                 return Ok(Fetched::Later(Duration::ZERO));
             }
             let (wait, quota, why) = match session.step(self.clock.now())? {
@@ -170,12 +172,17 @@ impl Poll {
                     let until = self.clock.now().plus(self.patience(at.run.value.started));
                     return Ok(Fetched::Quota { until, why });
                 }
+                Step::Misled { why } => {
+                    session.open(stream, position)?;
+                    (self.backoff(attempt + 1).min(WAIT_HERE), false, why)
+                }
                 Step::Exhausted { quota: false, why } => {
                     return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why });
                 }
                 Step::Ask(request) => match self.send(at, source, request).await? {
                     Ok(response) => {
                         session.answer(self.clock.now(), response)?;
+                        answered = true;
                         continue;
                     }
                     Err(fault) if fault.is_retryable() => {
@@ -196,7 +203,7 @@ impl Poll {
                 Step::Wait { wait, why: Waiting::Quota(why) } => (wait, true, why),
                 Step::Wait { wait, why: Waiting::Ill(why) } => (wait, false, why),
             };
-            attempt += 1;
+            (attempt, answered) = (attempt + 1, false);
             if attempt == most && quota {
                 let wait = wait.max(self.patience(at.run.value.started));
                 return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });

@@ -51,12 +51,13 @@ impl Transform {
         let dedupes = hook.is_some_and(|hook| hook.after.dedupe.is_some());
         let by_id = matches!(raw.head.from, RawFrom::Delivery { .. }) && dedupes;
         let known = if by_id { inbox::known(self.ledger.as_ref(), source, &entry.id).await? } else { None };
-        if let Some(known) = known.as_ref().filter(|_| arrival != Arrival::Replayed) {
+        let done = |known: &&Stored<Known>| known.value.config == *config && arrival != Arrival::Replayed;
+        if let Some(known) = known.as_ref().filter(done) {
             return self.repeated(source, entry, &known.value, arrival).await;
         }
         let at = At { config, source, key, raw: &raw, hook, trace };
         match self.go_through(&at, &mut entry).await {
-            Ok(()) => self.record(source, entry, by_id, known).await,
+            Ok(()) => self.record(&at, entry, by_id, known).await,
             Err(error) => {
                 // A gate opens by itself, and soon.
                 if !matches!(error, StageError::Entities(EntitiesError::GateClosed(_))) {
@@ -193,15 +194,18 @@ impl Transform {
     /// What became of it, and that its id is done with. Not of one that was rejected: that one may come again.
     async fn record(
         &self,
-        source: &SourceId,
+        at: &At<'_>,
         mut entry: Entry,
         by_id: bool,
         known: Option<Stored<Known>>,
     ) -> Result<(), StageError> {
+        let source = at.source;
         let mut writes = vec![entry.write(source)];
-        if by_id && known.is_none() && entry.fate != Fate::Rejected {
-            let done = Known { raw: entry.raw.clone(), received: entry.received };
-            writes.push(ledger::put(ledger::dedupe_key(source, &entry.id), &done, Precondition::Absent));
+        let is_done = known.as_ref().is_some_and(|known| known.value.config == *at.config);
+        if by_id && !is_done && entry.fate != Fate::Rejected {
+            let done = Known { raw: entry.raw.clone(), received: entry.received, config: at.config.clone() };
+            let key = ledger::dedupe_key(source, &entry.id);
+            writes.push(ledger::put(key, &done, ledger::unchanged(known.as_ref())));
         }
         match self.ledger.transact(writes).await {
             // Another one with this id was gone through at the same time: both were applied, which is as good as once.
