@@ -64,7 +64,7 @@ async fn a_fault_that_stays_is_the_outcome_deletes_nothing_and_the_next_run_heal
         (Fault::Truncated, Outcome::PartialError, "127.0.0.1"),
         (Fault::Drop, Outcome::PartialError, "127.0.0.1"),
         (Fault::InvalidJson, Outcome::PartialError, "read"),
-        (Fault::ErrorInside, Outcome::PartialError, "error"),
+        (Fault::ErrorInside, Outcome::PartialError, "It says"),
         (Fault::EmptyPage, Outcome::PartialError, "talents"),
         (Fault::Endless, Outcome::PartialError, "boards"),
         (Fault::TooMany(RetryHint::Seconds(600)), Outcome::PartialQuota, "max_wait"),
