@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::domain::{ConfigHash, Generation, GenerationId, Raw, RawKey, Reject, RunId, SourceId, VersionState};
+use crate::domain::{ConfigHash, EntityName, Generation, Raw, RawKey, Reject, RunId, SourceId, VersionState};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::error::StageError;
 use crate::pipeline::{changelog, ledger};
@@ -98,7 +98,11 @@ impl Transform {
         let others = self.mappings_but(source, &generations).await?;
         for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
             let reject: Reject = ledger::understand(&item.key, &item.value)?;
-            if others.contains(&reject.config) && !mutants::on(Mutant::RejectsOfOthers) {
+            // What can't be read at all is nobody's in particular.
+            let is_of = |(config, entity): &(ConfigHash, EntityName)| {
+                *config == reject.config && reject.entity.as_ref().is_none_or(|rejected| rejected == entity)
+            };
+            if others.iter().any(is_of) && !mutants::on(Mutant::RejectsOfOthers) {
                 continue;
             }
             // Written again since it was read: it is somebody else's now.
@@ -125,21 +129,21 @@ impl Transform {
         }
     }
 
-    /// The configurations that a source's generations follow, of every version that readers see or may see, but for
-    /// these. Asked after whatever was done under these: the pointer may have moved since.
-    async fn mappings_but(&self, source: &SourceId, these: &[Generation]) -> Result<BTreeSet<ConfigHash>, StageError> {
+    /// The mappings that a source's generations follow, by configuration and entity, of every version that readers see
+    /// or may see, but for these. Asked after whatever was done under these: the pointer may have moved since.
+    async fn mappings_but(
+        &self,
+        source: &SourceId,
+        these: &[Generation],
+    ) -> Result<BTreeSet<(ConfigHash, EntityName)>, StageError> {
         let mut others = BTreeSet::new();
         for manifest in ledger::manifests(self.ledger.as_ref()).await? {
             if !matches!(manifest.state, VersionState::Retired | VersionState::Dropped) {
-                others.extend(self.mappings(source, manifest.generation_ids()).await?);
+                let generations = self.systems.generations(manifest.generation_ids()).await?;
+                others.extend(generations.into_iter().filter(|g| g.source == *source).map(|g| (g.config, g.id.entity)));
             }
         }
-        others.retain(|config| these.iter().all(|generation| generation.config != *config));
+        others.retain(|(config, entity)| !these.iter().any(|g| g.config == *config && g.id.entity == *entity));
         Ok(others)
-    }
-
-    async fn mappings(&self, source: &SourceId, ids: Vec<GenerationId>) -> Result<BTreeSet<ConfigHash>, StageError> {
-        let generations = self.systems.generations(ids).await?;
-        Ok(generations.into_iter().filter(|g| g.source == *source).map(|g| g.config).collect())
     }
 }
