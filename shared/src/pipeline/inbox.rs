@@ -14,7 +14,7 @@ use super::error::StageError;
 use super::ledger::{self, Stored};
 use crate::domain::raw::RawFrom;
 use crate::domain::run::RowCounts;
-use crate::domain::{ConfigHash, EntityName, Millis, Mode, Raw, RawKey, SourceId};
+use crate::domain::{EntityName, Millis, Mode, Raw, RawKey, SourceId, Version};
 use crate::ports::ledger::{ItemKey, Ledger, LedgerReader, Write};
 use crate::ports::{BlobAdmin, Precondition};
 
@@ -23,8 +23,8 @@ use crate::ports::{BlobAdmin, Precondition};
 pub struct Known {
     pub raw: RawKey,
     pub received: Millis,
-    /// What it was done with under. Another configuration may have entities that lack it.
-    pub config: ConfigHash,
+    /// What readers saw at the least when it was gone through: entities that were declared since lack it.
+    pub shown: Version,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::config::path::Scope;
 use crate::config::{Action, Webhook};
 use crate::domain::message::Arrival;
 use crate::domain::raw::RawFrom;
-use crate::domain::{ConfigHash, Message, Mode, Raw, RawKey, SourceId, TraceParent};
+use crate::domain::{ConfigHash, Message, Mode, Pointer, Raw, RawKey, SourceId, TraceParent, Version};
 use crate::metrics;
 use crate::pipeline::error::StageError;
 use crate::pipeline::inbox::{self, Entry, Fate, Known};
@@ -51,13 +51,15 @@ impl Transform {
         let dedupes = hook.is_some_and(|hook| hook.after.dedupe.is_some());
         let by_id = matches!(raw.head.from, RawFrom::Delivery { .. }) && dedupes;
         let known = if by_id { inbox::known(self.ledger.as_ref(), source, &entry.id).await? } else { None };
-        let done = |known: &&Stored<Known>| known.value.config == *config && arrival != Arrival::Replayed;
-        if let Some(known) = known.as_ref().filter(done) {
+        let shown = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        if let Some(known) = known.as_ref().filter(|_| arrival != Arrival::Replayed)
+            && self.have_it(source, &known.value, &shown).await?
+        {
             return self.repeated(source, entry, &known.value, arrival).await;
         }
         let at = At { config, source, key, raw: &raw, hook, trace };
         match self.go_through(&at, &mut entry).await {
-            Ok(()) => self.record(&at, entry, by_id, known).await,
+            Ok(()) => self.record(source, entry, by_id.then_some((known, shown.version))).await,
             Err(error) => {
                 // A gate opens by itself, and soon.
                 if !matches!(error, StageError::Entities(EntitiesError::GateClosed(_))) {
@@ -191,21 +193,30 @@ impl Transform {
         Ok(())
     }
 
+    /// Whether every entity of the source has what was done with: one that was declared since has neither a listing nor
+    /// what came before it.
+    async fn have_it(&self, source: &SourceId, known: &Known, shown: &Pointer) -> Result<bool, StageError> {
+        let mut generations = self.systems.generations(shown.generation_ids()).await?;
+        generations.retain(|generation| generation.source == *source);
+        Ok(generations.iter().all(|g| g.listing.is_some() || g.id.number <= known.shown.0))
+    }
+
     /// What became of it, and that its id is done with. Not of one that was rejected: that one may come again.
+    /// `id`: what was known of its id, and what readers saw before it was gone through.
     async fn record(
         &self,
-        at: &At<'_>,
+        source: &SourceId,
         mut entry: Entry,
-        by_id: bool,
-        known: Option<Stored<Known>>,
+        id: Option<(Option<Stored<Known>>, Version)>,
     ) -> Result<(), StageError> {
-        let source = at.source;
         let mut writes = vec![entry.write(source)];
-        let is_done = known.as_ref().is_some_and(|known| known.value.config == *at.config);
-        if by_id && !is_done && entry.fate != Fate::Rejected {
-            let done = Known { raw: entry.raw.clone(), received: entry.received, config: at.config.clone() };
+        if let Some((known, shown)) = id.filter(|_| entry.fate != Fate::Rejected) {
+            let (raw, received) = match &known {
+                Some(first) => (first.value.raw.clone(), first.value.received),
+                None => (entry.raw.clone(), entry.received),
+            };
             let key = ledger::dedupe_key(source, &entry.id);
-            writes.push(ledger::put(key, &done, ledger::unchanged(known.as_ref())));
+            writes.push(ledger::put(key, &Known { raw, received, shown }, ledger::unchanged(known.as_ref())));
         }
         match self.ledger.transact(writes).await {
             // Another one with this id was gone through at the same time: both were applied, which is as good as once.
