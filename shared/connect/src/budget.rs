@@ -14,7 +14,7 @@ use crate::datetime::IsoDuration;
 use crate::interpolate::Template;
 use crate::node::{Compiler, Node};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Budget {
     policies: Vec<Policy>,
     reset_header: String,
@@ -22,13 +22,13 @@ pub struct Budget {
     hit_codes: Vec<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Policy {
     matchers: Vec<Matcher>,
     rates: Rates,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Rates {
     Unlimited,
     Fixed { limit: u64, period: SignedDuration, used: u64, reset: Option<Timestamp> },

@@ -114,6 +114,8 @@ kinds! {
     MoveWhileListed "move-while-listed" once in 3,
     /// Two changes of a record carry the same time, and a listing comes between them.
     SameTime "same-time" once in 4,
+    /// Upkeep is silent, for so long that whole runs come and go, once it has looked at which versions there are.
+    StallInRetention "stall-in-retention" once in 4,
 }
 
 /// The dice of one simulation.

@@ -165,6 +165,8 @@ impl SimWatch {
             Duration::from_millis(100 + world.faults.number(Kind::Slow, 2900))
         } else if world.strikes(Kind::Stall) || (is_of_a_lease(&asked.what) && world.strikes(Kind::StallAtLease)) {
             self.stall(Kind::Stall)
+        } else if asked.op == "generations" && world.strikes(Kind::StallInRetention) {
+            self.stall(Kind::StallInRetention)
         } else {
             span
         };

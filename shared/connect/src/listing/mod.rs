@@ -16,6 +16,7 @@ use teal::ports::Entropy;
 use teal::ports::connector::{self, Connector, ConnectorConfig, ConnectorError};
 use teal::ports::upstream::Response;
 
+use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::node::NoFiles;
 use crate::problem::Problem;
@@ -39,6 +40,9 @@ struct Plan {
     describes_more: bool,
     secrets: Secrets,
     masks: Masks,
+    /// What a session begins with: nothing was sent yet.
+    budget: Budget,
+    most_jobs: usize,
 }
 
 impl Declarative {
@@ -65,6 +69,7 @@ impl Declarative {
             return Err(ConnectorError::Manifest(vec![text.to_owned()]));
         }
         let mut session = source.session(Arc::new(|| 0)).map_err(listed)?;
+        let (budget, most_jobs) = (session.budget.clone(), session.most_jobs);
         let all = source.building(None).and_then(|mut building| building.step(&mut session, now)).map_err(refused)?;
         let (built, describes_more) = match all {
             Progress::Done(built) => (built, false),
@@ -92,7 +97,8 @@ impl Declarative {
             let connection = spec.message.get("connectionSpecification").unwrap_or(&Value::Null);
             secrets.add_all(&Secrets::of(connection, &source.config));
         }
-        let plan = Plan { source: Arc::new(source), streams, describes_more, secrets, masks };
+        let source = Arc::new(source);
+        let plan = Plan { source, streams, describes_more, secrets, masks, budget, most_jobs };
         Ok(Self { plan: Arc::new(plan) })
     }
 }
@@ -123,10 +129,8 @@ impl Plan {
         })
     }
 
-    fn session(&self, entropy: crate::session::Entropy) -> Result<Session, ConnectorError> {
-        self.source.session(entropy).map_err(|problems| {
-            ConnectorError::Manifest(problems.iter().map(|p| self.secrets.redact(&p.to_string())).collect())
-        })
+    fn session(&self, entropy: crate::session::Entropy) -> Session {
+        Session::new(self.source.config.clone(), self.budget.clone(), self.most_jobs, entropy)
     }
 }
 
@@ -178,7 +182,7 @@ impl Connector for Declarative {
     }
 
     fn session(&self, entropy: Arc<dyn Entropy>) -> Result<Box<dyn connector::Session>, ConnectorError> {
-        Ok(Box::new(reading::Reading::new(self.plan.clone(), entropy)?))
+        Ok(Box::new(reading::Reading::new(self.plan.clone(), entropy)))
     }
 
     fn records(&self, stream: &StreamName, position: &Json, page: &[Response]) -> Result<Vec<Json>, ConnectorError> {
@@ -188,7 +192,7 @@ impl Connector for Declarative {
             return Err(ConnectorError::NoStream(stream.clone()));
         };
         // Nothing here may be random: the same page gives the same records.
-        let mut session = plan.session(Arc::new(|| 0))?;
+        let mut session = plan.session(Arc::new(|| 0));
         session.facts.clone_from(&position.facts);
         let records = |session: &mut Session| -> Result<Vec<Json>, Failure> {
             let now = position.started;

@@ -83,11 +83,11 @@ struct Given {
 }
 
 impl Reading {
-    pub fn new(plan: Arc<Plan>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectorError> {
+    pub fn new(plan: Arc<Plan>, entropy: Arc<dyn Entropy>) -> Self {
         let entropy = move || u128::from(entropy.next()) << 64 | u128::from(entropy.next());
-        let session = plan.session(Arc::new(entropy))?;
+        let session = plan.session(Arc::new(entropy));
         let secrets = plan.secrets.clone();
-        Ok(Self { plan, session, secrets, place: None })
+        Self { plan, session, secrets, place: None }
     }
 
     fn masks(&self) -> Masks {

@@ -145,6 +145,7 @@ fn changes_of(
     let mut rejects = Vec::new();
     for (index, item) in reading.records.iter().enumerate().filter(|(_, item)| item.stream == entity.stream) {
         let fate = fates.entry(index).or_default();
+        let mut gone = None;
         match &item.what {
             What::Record { json, hash } => {
                 let record = Record { json, hash: *hash, stated: job.raw.head.stated };
@@ -164,26 +165,10 @@ fn changes_of(
                 rejects.extend(bad.into_iter().map(|bad| (index, bad.key, bad.reason)));
                 changes.extend(change);
             }
-            What::Delete { rule, body } => match delete(reading, &job.raw.head.source.name, *rule, entity, body) {
-                Ok((owner, provider)) => {
-                    fate.mapped = true;
-                    changes.push(normalize::delete_change(owner, provider, job.raw.head.stated));
-                }
-                Err(reason) => {
-                    fate.rejected = true;
-                    rejects.push((index, None, reason));
-                }
-            },
-            What::Gone(key) => match normalize::read_delete(entity, &whole(), None, key) {
-                Ok((owner, provider)) => {
-                    fate.mapped = true;
-                    changes.push(normalize::delete_change(owner, provider, job.raw.head.stated));
-                }
-                Err(reason) => {
-                    fate.rejected = true;
-                    rejects.push((index, None, reason));
-                }
-            },
+            What::Delete { rule, body } => {
+                gone = Some(delete(reading, &job.raw.head.source.name, *rule, entity, body));
+            }
+            What::Gone(key) => gone = Some(normalize::read_delete(entity, &whole(), None, key)),
             What::Row(line) if line.entity != entity.name => {}
             What::Row(line) => {
                 rows.mapped += 1;
@@ -203,6 +188,17 @@ fn changes_of(
                     rejects.push((index, None, reason.clone()));
                 }
                 fate.rejected = true;
+            }
+        }
+        match gone {
+            None => {}
+            Some(Ok((owner, provider))) => {
+                fate.mapped = true;
+                changes.push(normalize::delete_change(owner, provider, job.raw.head.stated));
+            }
+            Some(Err(reason)) => {
+                fate.rejected = true;
+                rejects.push((index, None, reason));
             }
         }
     }

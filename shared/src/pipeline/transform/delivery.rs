@@ -49,17 +49,20 @@ impl Transform {
         let mut entry = Entry::new(key, &raw, self.clock.now());
         entry.trace = trace.as_ref().map(|trace| trace.trace_id().to_string());
         let dedupes = hook.is_some_and(|hook| hook.after.dedupe.is_some());
-        let by_id = matches!(raw.head.from, RawFrom::Delivery { .. }) && dedupes;
-        let known = if by_id { inbox::known(self.ledger.as_ref(), source, &entry.id).await? } else { None };
-        let shown = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        if let Some(known) = known.as_ref().filter(|_| arrival != Arrival::Replayed)
-            && self.have_it(source, &known.value, &shown).await?
-        {
-            return self.repeated(source, entry, &known.value, arrival).await;
+        let mut id = None;
+        if dedupes && matches!(raw.head.from, RawFrom::Delivery { .. }) {
+            let known = inbox::known(self.ledger.as_ref(), source, &entry.id).await?;
+            let shown = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+            if let Some(known) = known.as_ref().filter(|_| arrival != Arrival::Replayed)
+                && self.have_it(source, &known.value, &shown).await?
+            {
+                return self.repeated(source, entry, &known.value, arrival).await;
+            }
+            id = Some((known, shown.version));
         }
         let at = At { config, source, key, raw: &raw, hook, trace };
         match self.go_through(&at, &mut entry).await {
-            Ok(()) => self.record(source, entry, by_id.then_some((known, shown.version))).await,
+            Ok(()) => self.record(source, entry, id).await,
             Err(error) => {
                 // A gate opens by itself, and soon.
                 if !matches!(error, StageError::Entities(EntitiesError::GateClosed(_))) {
