@@ -109,13 +109,15 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
             (330_000 + dice.number() % 400, Action::Rollback { as_was: false }),
             (700_000, Action::Sync { source: 1, mode: Mode::Incremental }),
         ],
-        // What was built and left waiting is overtaken.
+        // What was built and left waiting is overtaken, and what it lacks is older than what incremental runs look at
+        // again.
         vec![
             (0, rebuild(false)),
             (10_000, Action::Edit { source, count: 3 }),
-            (20_000, full.clone()),
-            (40_000 + dice.number() % 20_000, Action::SwitchToReady { force: true }),
-            (90_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
+            (310_000, Action::Edit { source, count: 1 }),
+            (320_000, full.clone()),
+            (340_000 + dice.number() % 20_000, Action::SwitchToReady { force: true }),
+            (390_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
         ],
         // Things are let go while a run comes and goes.
         vec![(0, full.clone()), (dice.number() % 500, Action::Upkeep), (dice.number() % 3000, full)],
