@@ -42,7 +42,7 @@ impl fmt::Display for Mode {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
+#[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// Pages are being fetched, or adopted from kept raw.
     Fetching,
@@ -55,6 +55,19 @@ pub enum RunState {
     /// Every page is applied; the new version is being verified and switched to.
     Settling,
     Ended,
+}
+
+impl RunState {
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching",
+            Self::WaitingQuota { .. } => "waiting-quota",
+            Self::Fetched => "fetched",
+            Self::Settling => "settling",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,7 +113,6 @@ pub struct Run {
     pub sources: Vec<SourceId>,
     pub config: ConfigHash,
     pub fence: Fence,
-    #[serde(flatten)]
     pub state: RunState,
     /// The version that it builds; `None` for an incremental run.
     pub builds: Option<Version>,
@@ -122,6 +134,35 @@ pub struct Run {
     /// For whoever reads the outcome: why, and what to do.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Its pages are deleted, and no more can come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tidied: bool,
+}
+
+impl Run {
+    /// A run that has done nothing yet, builds nothing, and whose result is switched to unless the guard objects.
+    #[must_use]
+    pub fn begun(id: RunId, mode: Mode, sources: Vec<SourceId>, config: ConfigHash, started: Millis) -> Self {
+        Self {
+            id,
+            mode,
+            sources,
+            config,
+            fence: Fence::default(),
+            state: RunState::Fetching,
+            builds: None,
+            switch: true,
+            force: false,
+            cause: String::new(),
+            trace: None,
+            started,
+            ended: None,
+            pages: None,
+            outcome: None,
+            reason: None,
+            tidied: false,
+        }
+    }
 }
 
 /// What a run did. Two equations hold in every run that ended:

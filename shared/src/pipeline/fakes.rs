@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::domain::{GenerationId, Key, Message, Millis, Row, RowHash, Secret, Va
 use crate::ports::blobs::Put;
 use crate::ports::entities::{Compare, Dangling, Head, ListQuery};
 use crate::ports::fault::FaultKind;
-use crate::ports::ledger::Item;
+use crate::ports::ledger::{Item, JsonText};
 use crate::ports::{
     BlobError, BlobReader, BlobWriter, Clock, EntitiesError, EntityReader, Entropy, Fault, ItemKey, Ledger,
     LedgerError, LedgerReader, Outgoing, Precondition, QueueSender, Secrets, Upstream, Write, upstream,
@@ -146,18 +146,18 @@ impl QueueSender for MemoryQueue {
 
 #[derive(Default)]
 pub struct MemoryLedger {
-    pub items: Mutex<BTreeMap<ItemKey, serde_json::Value>>,
+    pub items: Mutex<BTreeMap<ItemKey, JsonText>>,
     pub down: Switch,
 }
 
 impl MemoryLedger {
     pub fn put(&self, key: ItemKey, value: &impl serde::Serialize) {
-        self.items.lock().unwrap().insert(key, serde_json::to_value(value).unwrap());
+        self.items.lock().unwrap().insert(key, JsonText::of(value));
     }
 }
 
-fn item(key: &ItemKey, value: &serde_json::Value) -> Item {
-    Item { key: key.clone(), value: Arc::new(value.clone()), revision: 1, mark: 0 }
+fn item(key: &ItemKey, value: &JsonText) -> Item {
+    Item { key: key.clone(), value: value.clone(), revision: 1, mark: 0 }
 }
 
 #[async_trait]
@@ -204,7 +204,7 @@ impl Ledger for MemoryLedger {
                 return Err(LedgerError::Refused { index, key });
             }
             match write {
-                Write::Put { value, .. } => drop(items.insert(key, value.as_ref().clone())),
+                Write::Put { value, .. } => drop(items.insert(key, value)),
                 Write::Delete { .. } => drop(items.remove(&key)),
                 Write::Check { .. } | Write::Add { .. } => {}
             }

@@ -110,23 +110,12 @@ mod tests {
     use super::*;
 
     fn run(mode: Mode, started: i64, ended: Option<i64>, outcome: Outcome) -> Run {
+        let (id, config) = (format!("run-{started}").as_str().into(), crate::domain::ConfigHash::new("c"));
         Run {
-            id: format!("run-{started}").as_str().into(),
-            mode,
-            sources: vec![SourceId::new("blue")],
-            config: crate::domain::ConfigHash::new("c"),
-            fence: crate::domain::Fence(1),
             state: RunState::Ended,
-            builds: None,
-            switch: true,
-            force: false,
-            cause: "schedule".into(),
-            started: Millis(started),
             ended: ended.map(Millis),
-            pages: None,
             outcome: Some(outcome),
-            reason: None,
-            trace: None,
+            ..Run::begun(id, mode, vec![SourceId::new("blue")], config, Millis(started))
         }
     }
 

@@ -40,7 +40,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,7 +51,7 @@ use crate::domain::{
 };
 use crate::mutants::{self, Mutant};
 use crate::ports::fault::FaultKind;
-use crate::ports::ledger::{ItemKey, LedgerReader, Precondition, Write, pointer_key};
+use crate::ports::ledger::{ItemKey, JsonText, LedgerReader, Precondition, Write, pointer_key};
 use crate::ports::{Fault, LedgerError};
 
 /// An item read and understood.
@@ -71,8 +70,8 @@ pub async fn read<T: DeserializeOwned>(
     Ok(Some(Stored { value: understand(key, &item.value)?, revision: item.revision, mark: item.mark }))
 }
 
-pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: &Json) -> Result<T, LedgerError> {
-    T::deserialize(value).map_err(|error| {
+pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: &JsonText) -> Result<T, LedgerError> {
+    value.read().map_err(|error| {
         let what = format!("ledger item '{}/{}' is not as this version of Teal writes it", key.part, key.sort);
         LedgerError::Fault(Fault::new(FaultKind::Permanent, what).because(error))
     })
@@ -106,7 +105,7 @@ pub fn put<T: Serialize>(key: ItemKey, value: &T, when: Precondition) -> Write {
 }
 
 pub fn put_marked<T: Serialize>(key: ItemKey, value: &T, mark: u64, when: Precondition) -> Write {
-    let value = Arc::new(serde_json::to_value(value).expect("ledger types have only string keys"));
+    let value = JsonText::of(value);
     let when = if mutants::on(Mutant::UnconditionalWrite) { Precondition::None } else { when };
     Write::Put { key, value, mark, when }
 }
@@ -163,7 +162,7 @@ pub struct StreamProgress {
     pub started_from: Option<u64>,
     /// For finding a listing that goes in circles: a position, and after how many pages to take a new one.
     #[serde(default)]
-    pub anchor: Option<Json>,
+    pub anchor: Option<u64>,
     #[serde(default)]
     pub anchor_at: u64,
 }

@@ -8,10 +8,12 @@
 //! repoints them in the transaction that writes [`pointer_key`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::fault::{Fault, FaultKind};
 
@@ -37,11 +39,55 @@ impl ItemKey {
     }
 }
 
+/// A value as the JSON text that stores keep: it is made of what is written, and read as what is wanted, with nothing
+/// in between. Shared with whoever keeps it: items are read far more often than written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JsonText(Arc<str>);
+
+impl JsonText {
+    /// # Panics
+    /// For a type with keys that are no texts.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+        Self(serde_json::to_string(value).expect("ledger types have only string keys").into())
+    }
+
+    /// As a store has it, which may be no JSON at all.
+    pub fn stored(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.0)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for JsonText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<serde_json::Value> for JsonText {
+    fn from(value: serde_json::Value) -> Self {
+        Self::of(&value)
+    }
+}
+
+impl PartialEq<serde_json::Value> for JsonText {
+    fn eq(&self, other: &serde_json::Value) -> bool {
+        self.read::<serde_json::Value>().is_ok_and(|value| value == *other)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     pub key: ItemKey,
-    /// Shared with whoever keeps it: items are read far more often than written.
-    pub value: Arc<Value>,
+    pub value: JsonText,
     /// Grows with every write of the item.
     pub revision: u64,
     /// A number that the last writer chose, such as its fence; 0 when it chose none.
@@ -76,7 +122,7 @@ impl Precondition {
 pub enum Write {
     Put {
         key: ItemKey,
-        value: Arc<Value>,
+        value: JsonText,
         mark: u64,
         when: Precondition,
     },

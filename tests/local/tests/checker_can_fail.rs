@@ -5,12 +5,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use serde::Deserialize;
 use teal::domain::{GenerationId, Key, Pointer, Row, RowHash, Version};
 use teal::pipeline::ledger;
 use teal::pipeline::serve::Serve;
 use teal::ports::entities::{Dangling, Head, ListQuery};
-use teal::ports::ledger::{Item, ItemKey, pointer_key};
+use teal::ports::ledger::{Item, ItemKey, JsonText, pointer_key};
 use teal::ports::{EntitiesError, EntityReader, LedgerError, LedgerReader};
 use teal::trigger::callers::StaticTokens;
 use teal::trigger::http::Http;
@@ -81,11 +80,11 @@ impl LedgerReader for MovesOneByOne {
         }
         let old = ledger::manifest(self.real.as_ref(), self.before).await?.expect("it is kept");
         Ok(item.map(|mut item| {
-            let mut pointer: Pointer = Pointer::deserialize(&*item.value).expect("it is a pointer");
+            let mut pointer: Pointer = item.value.read().expect("it is a pointer");
             for (entity, number) in pointer.generations.iter_mut().skip(self.moved) {
                 *number = old.generations[entity];
             }
-            item.value = Arc::new(serde_json::to_value(pointer).expect("it was one before"));
+            item.value = JsonText::of(&pointer);
             item
         }))
     }

@@ -105,7 +105,7 @@ async fn a_hint_that_comes_while_the_object_is_fetched_leads_to_another_request(
                 let items =
                     teal::ports::LedgerReader::list(world.ledger.as_ref(), "errand#-/-/blue", "", None, 2).await;
                 let item = items.unwrap().pop().unwrap();
-                let mut errand: teal::pipeline::errand::Errand = serde_json::from_value((*item.value).clone()).unwrap();
+                let mut errand: teal::pipeline::errand::Errand = item.value.read().unwrap();
                 errand.asked += 1;
                 let when = teal::ports::Precondition::Matches(item.revision);
                 let key = teal::pipeline::errand::key(&source, &item.key.sort);

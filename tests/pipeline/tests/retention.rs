@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use teal::domain::{Outcome, VersionState};
 use teal::pipeline::admin::RejectFilter;
-use teal::ports::{BlobReader, EntityAdmin};
+use teal::pipeline::ledger;
+use teal::ports::{BlobReader, BlobWriter, EntityAdmin};
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::{Event, Kind};
 
@@ -70,4 +71,29 @@ async fn what_was_refused_is_kept_for_a_day() {
         bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
         assert_eq!(kept().await, left, "{hours} hours later");
     }
+}
+
+#[tokio::test]
+async fn a_page_stored_after_its_run_was_over_goes_too_and_then_nobody_looks_for_pages_again() {
+    let bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    let old = bench.last_run().await;
+    for _ in 0..3 {
+        bench.synced().await;
+    }
+    let upkeep = async || bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    let pages =
+        async || bench.world.blobs.list(&format!("raw/-/-/blue/run/{}/", old.id), None, 100).await.unwrap().len();
+    let is_tidied =
+        async || ledger::run(bench.world.ledger.as_ref(), &old.id).await.unwrap().is_some_and(|run| run.value.tidied);
+    upkeep().await;
+    assert_eq!((pages().await, is_tidied().await), (0, false), "whoever lost the run may still be at it");
+
+    let late = format!("raw/-/-/blue/run/{}/talents/00000000-late", old.id);
+    bench.world.blobs.put_if_absent(&late, "late".into()).await.unwrap();
+    bench.world.clock.advance(Duration::from_secs(2 * 3600));
+    upkeep().await;
+    assert_eq!((pages().await, is_tidied().await), (0, true));
+    let last = bench.last_run().await;
+    assert!(!last.tidied, "its listing is needed");
 }

@@ -17,15 +17,15 @@
 //! A put by itself is a plain conditional write. If its answer is lost and the SDK repeats it, the second attempt
 //! finds its own `by`. Everything else is a transaction, which carries a token.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use serde_json::{Map, Value};
 use teal::ports::fault::Fault;
-use teal::ports::ledger::{Item as LedgerItem, check_transaction};
+use teal::ports::ledger::{Item as LedgerItem, JsonText, check_transaction};
 use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 
 use super::action::{ABSENT, Action, THERE};
@@ -228,18 +228,14 @@ fn conditioned(action: Action, when: Precondition) -> Action {
     }
 }
 
-fn item_of(value: &Value, mark: u64, revision: u64, by: u64) -> Item {
+fn item_of(value: &JsonText, mark: u64, revision: u64, by: u64) -> Item {
     let mut item = Item::from([("rev".to_owned(), n(revision)), ("by".to_owned(), n(by))]);
     if mark > 0 {
         item.insert("mark".to_owned(), n(mark));
     }
-    match value {
-        Value::Object(numbers) if numbers.values().all(Value::is_i64) => {
-            item.extend(numbers.iter().map(|(name, value)| (format!("{NUMBER}{name}"), n(value))));
-        }
-        other => {
-            item.insert("value".to_owned(), s(other.to_string()));
-        }
+    match value.read::<BTreeMap<String, i64>>() {
+        Ok(numbers) => item.extend(numbers.into_iter().map(|(name, value)| (format!("{NUMBER}{name}"), n(value)))),
+        Err(_) => drop(item.insert("value".to_owned(), s(value.as_str()))),
     }
     item
 }
@@ -249,17 +245,17 @@ fn understand(part: &str, item: &Item) -> Result<LedgerItem, LedgerError> {
     let damaged =
         || permanent(format!("ledger item '{part}/{sort}' is not as Teal writes it; was it changed by hand?"));
     let value = match string(item, "value") {
-        Some(text) => serde_json::from_str(text).map_err(|error| damaged().because(error))?,
+        Some(text) => JsonText::stored(text),
         None => {
             let numbers = item.iter().filter_map(|(name, value)| Some((name.strip_prefix(NUMBER)?, value)));
             let numbers = numbers.map(|(name, value)| {
                 let number: i64 = value.as_n().ok()?.parse().ok()?;
-                Some((name.to_owned(), number.into()))
+                Some((name, number))
             });
-            Value::Object(numbers.collect::<Option<Map<_, _>>>().ok_or_else(damaged)?)
+            JsonText::of(&numbers.collect::<Option<BTreeMap<_, _>>>().ok_or_else(damaged)?)
         }
     };
-    Ok(LedgerItem { key: ItemKey::new(part, sort), value: Arc::new(value), revision: revision(item), mark: mark(item) })
+    Ok(LedgerItem { key: ItemKey::new(part, sort), value, revision: revision(item), mark: mark(item) })
 }
 
 fn revision(item: &Item) -> u64 {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use teal::ports::fault::FaultKind;
-use teal::ports::ledger::{Item, check_transaction};
+use teal::ports::ledger::{Item, JsonText, check_transaction};
 use teal::ports::{Fault, ItemKey, Ledger, LedgerError, LedgerReader, Write};
 
 use super::lock;
@@ -87,7 +86,7 @@ impl State {
                     }
                 }
                 Write::Add { key, numbers } => {
-                    sums.insert(key.clone(), added(key, item.map(|item| &*item.value), numbers)?);
+                    sums.insert(key.clone(), added(key, item.map(|item| &item.value), numbers)?);
                 }
             }
         }
@@ -99,7 +98,7 @@ impl State {
                 Write::Add { key, .. } => {
                     let value = sums.remove(key).expect("a sum was made for every Add, and no key comes twice");
                     let mark = state.get(key).map_or(0, |item| item.mark);
-                    state.put(key, Arc::new(value), mark);
+                    state.put(key, value, mark);
                 }
             }
         }
@@ -110,7 +109,7 @@ impl State {
         self.parts.get(&key.part)?.get(&key.sort)
     }
 
-    fn put(&mut self, key: &ItemKey, value: Arc<Value>, mark: u64) {
+    fn put(&mut self, key: &ItemKey, value: JsonText, mark: u64) {
         self.revision += 1;
         let item = Item { key: key.clone(), value, revision: self.revision, mark };
         match self.parts.get_mut(&key.part) {
@@ -126,20 +125,15 @@ impl State {
     }
 }
 
-fn added(key: &ItemKey, value: Option<&Value>, numbers: &BTreeMap<String, i64>) -> Result<Value, Fault> {
+fn added(key: &ItemKey, value: Option<&JsonText>, numbers: &BTreeMap<String, i64>) -> Result<JsonText, Fault> {
     let refuse = || {
         let what = format!("'{}/{}' is not an object of numbers; nothing can be added to it", key.part, key.sort);
         Fault::new(FaultKind::Permanent, what)
     };
-    let mut object = match value {
-        None => Map::new(),
-        Some(Value::Object(object)) => object.clone(),
-        Some(_) => return Err(refuse()),
-    };
+    let mut sums: BTreeMap<String, i64> = value.map_or(Ok(BTreeMap::new()), JsonText::read).map_err(|_| refuse())?;
     for (name, number) in numbers {
-        let before = object.get(name).map_or(Some(0), Value::as_i64).ok_or_else(refuse)?;
-        let sum = before.checked_add(*number).ok_or_else(refuse)?;
-        object.insert(name.clone(), sum.into());
+        let sum = sums.entry(name.clone()).or_default();
+        *sum = sum.checked_add(*number).ok_or_else(refuse)?;
     }
-    Ok(Value::Object(object))
+    Ok(JsonText::of(&sums))
 }

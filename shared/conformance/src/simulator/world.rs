@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use teal::domain::Millis;
 use teal::ports::fault::FaultKind;
-use teal::ports::ledger::{Item, LedgerReader, pointer_key};
+use teal::ports::ledger::{Item, JsonText, LedgerReader, pointer_key};
 use teal::ports::{Clock, Fault, ItemKey, LedgerError};
 
 use super::executor::{TaskId, Time};
@@ -330,7 +330,7 @@ impl<L: LedgerReader + ?Sized> LedgerReader for ServedLedger<L> {
             && let Some(old) = self.world.oracle.pointer_before(self.world.time.now().minus(MOMENT))
             && self.world.strikes(Kind::StalePointer)
         {
-            let value = Arc::new(serde_json::to_value(old).expect("a pointer has only string keys"));
+            let value = JsonText::of(&old);
             return Ok(item.map(|item| Item { value, ..item }));
         }
         Ok(item)

@@ -77,7 +77,7 @@ async fn read(ledger: &dyn Ledger, sort: &str) -> Option<Item> {
 }
 
 async fn value(ledger: &dyn Ledger, sort: &str) -> Option<Value> {
-    read(ledger, sort).await.map(|item| (*item.value).clone())
+    read(ledger, sort).await.map(|item| item.value.read().expect("it is JSON"))
 }
 
 async fn sorts(ledger: &dyn Ledger, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
@@ -105,12 +105,12 @@ pub async fn a_put_is_read_back_with_its_mark(harness: &dyn LedgerHarness) {
     let ledger = harness.fresh().await;
     ledger.transact(vec![marked("a", 7, Precondition::None)]).await.unwrap();
     let item = read(&*ledger, "a").await.unwrap();
-    assert_eq!((item.key, &*item.value, item.mark), (key("a"), &json!(7), 7));
+    assert_eq!((item.key, item.value, item.mark), (key("a"), json!(7).into(), 7));
     ledger.transact(vec![put("a", json!("plain"), Precondition::None)]).await.unwrap();
     let item = read(&*ledger, "a").await.unwrap();
     assert_eq!(
-        (&*item.value, item.mark),
-        (&json!("plain"), 0),
+        (item.value, item.mark),
+        (json!("plain").into(), 0),
         "the last writer's mark counts, also when it chose none"
     );
 }
@@ -363,7 +363,7 @@ pub async fn concurrent_compare_and_set_loses_nothing(harness: &dyn LedgerHarnes
         for _ in 0..EACH {
             loop {
                 let seen = read(&*ledger, "n").await.unwrap();
-                let next = json!(seen.value.as_u64().unwrap() + 1);
+                let next = json!(seen.value.read::<u64>().unwrap() + 1);
                 match ledger.transact(vec![put("n", next, Precondition::Matches(seen.revision))]).await {
                     Ok(()) => break,
                     Err(LedgerError::Refused { .. }) => {}
@@ -410,7 +410,7 @@ pub async fn the_pointers_item_is_an_item_like_any_other(harness: &dyn LedgerHar
     let write = |value: &Value, when| Write::Put { key: pointer_key(), value: value.clone().into(), mark: 1, when };
     ledger.transact(vec![write(&pointer, Precondition::Absent)]).await.unwrap();
     let item = ledger.get(&pointer_key()).await.unwrap().unwrap();
-    assert_eq!((&*item.value, item.mark), (&pointer, 1));
+    assert_eq!((item.value, item.mark), (pointer.clone().into(), 1));
     assert!(ledger.transact(vec![write(&pointer, Precondition::Absent)]).await.is_err());
     ledger.transact(vec![write(&pointer, Precondition::Matches(item.revision))]).await.unwrap();
 }

@@ -4,13 +4,12 @@
 //! again never gets a revision that it had before.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use teal::ports::fault::Fault;
-use teal::ports::ledger::{Item, check_transaction, pointer_key};
+use teal::ports::ledger::{Item, JsonText, check_transaction, pointer_key};
 use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Precondition, Write};
 
 use super::{TealDb, views};
@@ -71,7 +70,7 @@ fn transact(db: &Connection, writes: &[Write]) -> Result<(), Trouble<LedgerError
             Write::Add { numbers, .. } => {
                 let item = find::<LedgerError>(db, key)?;
                 let mark = item.as_ref().map_or(0, |item| item.mark);
-                let value = sum(key, item.map(|item| Arc::unwrap_or_clone(item.value)), numbers)?;
+                let value = sum(key, item.map(|item| item.value), numbers)?;
                 put(db, key, &value, mark, revision)?;
             }
         }
@@ -99,19 +98,16 @@ fn holds(db: &Connection, key: &ItemKey, when: Precondition) -> rusqlite::Result
     Ok(when.holds(stored))
 }
 
-fn put(db: &Connection, key: &ItemKey, value: &Value, mark: u64, revision: i64) -> rusqlite::Result<()> {
+fn put(db: &Connection, key: &ItemKey, value: &JsonText, mark: u64, revision: i64) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO ledger (part, sort, value, mark, revision) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((&key.part, &key.sort, value.to_string(), mark.cast_signed(), revision))?;
+        .execute((&key.part, &key.sort, value.as_str(), mark.cast_signed(), revision))?;
     Ok(())
 }
 
-fn sum(key: &ItemKey, value: Option<Value>, numbers: &BTreeMap<String, i64>) -> Result<Value, Fault> {
+fn sum(key: &ItemKey, value: Option<JsonText>, numbers: &BTreeMap<String, i64>) -> Result<JsonText, Fault> {
     let wrong = |why: &str| permanent(format!("can't add to ledger item '{}/{}': {why}", key.part, key.sort));
-    let mut sums = match value {
-        None => Map::new(),
-        Some(Value::Object(object)) => object,
-        Some(_) => return Err(wrong("it is not an object of numbers")),
-    };
+    let sums = value.map_or(Ok(Map::new()), |value| value.read());
+    let mut sums = sums.map_err(|_| wrong("it is not an object of numbers"))?;
     for (name, number) in numbers {
         let before = match sums.get(name) {
             None => 0,
@@ -120,7 +116,7 @@ fn sum(key: &ItemKey, value: Option<Value>, numbers: &BTreeMap<String, i64>) -> 
         let after = before.checked_add(*number).ok_or_else(|| wrong(&format!("its '{name}' would overflow")))?;
         sums.insert(name.clone(), after.into());
     }
-    Ok(Value::Object(sums))
+    Ok(JsonText::of(&sums))
 }
 
 pub fn find<E: From<Fault>>(db: &Connection, key: &ItemKey) -> Result<Option<Item>, Trouble<E>> {
@@ -158,8 +154,7 @@ fn list(
 
 fn item<E: From<Fault>>(part: &str, row: &Row<'_>) -> Result<Item, Trouble<E>> {
     let sort: String = row.get(0)?;
-    let value = serde_json::from_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)
-        .map_err(|error| permanent(format!("ledger item '{part}/{sort}' holds no JSON")).because(error))?;
+    let value = JsonText::stored(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
     Ok(Item { key: ItemKey::new(part, sort), value, mark: number(row, 2)?, revision: number(row, 3)? })
 }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
-use serde::Deserialize;
 use teal::domain::{EntityName, GenerationId, Pointer, Schema};
 use teal::ports::fault::Fault;
 use teal::ports::ledger::pointer_key;
@@ -52,8 +51,8 @@ fn stored(db: &Connection) -> rusqlite::Result<Shown> {
 
 fn active<E: From<Fault>>(db: &Connection) -> Result<BTreeMap<EntityName, u32>, Trouble<E>> {
     let Some(item) = ledger::find::<E>(db, &pointer_key())? else { return Ok(BTreeMap::new()) };
-    let pointer: Pointer = Pointer::deserialize(&*item.value)
-        .map_err(|error| permanent("the item 'system/pointer' must hold a pointer").because(error))?;
+    let pointer: Pointer =
+        item.value.read().map_err(|error| permanent("the item 'system/pointer' must hold a pointer").because(error))?;
     Ok(pointer.generations)
 }
 

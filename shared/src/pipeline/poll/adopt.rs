@@ -34,23 +34,14 @@ impl Poll {
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
         let (fence, [lease, _]) = lease::take(key, seen.as_ref(), numbers.as_ref(), id.to_string(), now.plus(LEASE), 0);
         let (version, build) = self.new_build(&loaded, &id, numbers.as_ref(), fence, &origins).await?;
+        let sources = origins.into_keys().collect();
         let run = Run {
-            id: id.clone(),
-            mode: Mode::Rebuild,
-            sources: origins.into_keys().collect(),
-            config: loaded.system.hash.clone(),
             fence,
-            state: RunState::Fetching,
             builds: Some(version),
             switch,
             force,
             cause,
-            trace: None,
-            started: now,
-            ended: None,
-            pages: None,
-            outcome: None,
-            reason: None,
+            ..Run::begun(id.clone(), Mode::Rebuild, sources, loaded.system.hash.clone(), now)
         };
         let mut writes = vec![lease, ledger::put(ledger::run_key(&id), &run, Precondition::Absent)];
         writes.extend(build);

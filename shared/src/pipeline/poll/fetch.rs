@@ -18,6 +18,7 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::limits::permit;
+use crate::pipeline::normalize;
 use crate::ports::connector::{Answered, Connector, Next, Session, Step, Waiting};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::upstream::{Request, Response};
@@ -372,11 +373,12 @@ fn kept(headers: Vec<(String, String)>) -> Vec<(String, String)> {
 /// Whether a listing came back to a position where it was. Keeps one position and takes a newer one at
 /// twice the distance each time (Brent's method), so a circle of any length is found and nothing grows.
 fn goes_in_circles(progress: &mut StreamProgress, position: &serde_json::Value) -> bool {
-    if progress.anchor.as_ref() == Some(position) {
+    let position = normalize::record_hash(position);
+    if progress.anchor == Some(position) {
         return true;
     }
     if progress.slots >= progress.anchor_at {
-        progress.anchor = Some(position.clone());
+        progress.anchor = Some(position);
         progress.anchor_at = progress.slots * 2;
     }
     false

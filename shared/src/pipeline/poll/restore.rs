@@ -17,7 +17,7 @@ use super::{Budget, Poll, Polled, page};
 use crate::config::Bundle;
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::row::first_eight;
-use crate::domain::{Generation, GenerationId, Mode, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
+use crate::domain::{Generation, GenerationId, Mode, Raw, RawKey, Run, RunId, SourceId, StreamName};
 use crate::pipeline::backup::{BackupManifest, Chain, Holds, Kind, Pack, SourceState};
 use crate::pipeline::changelog;
 use crate::pipeline::error::StageError;
@@ -88,24 +88,15 @@ impl Poll {
             generation.listing = Some(id.clone());
             generation.since = changelog::end(self.ledger.as_ref(), &generation.source).await?;
         }
-        let sources: BTreeSet<SourceId> = own.iter().map(|generation| generation.source.clone()).collect();
+        let sources: BTreeSet<_> = own.iter().map(|generation| generation.source.clone()).collect();
+        let sources = sources.into_iter().collect();
         let run = Run {
-            id: id.clone(),
-            mode: Mode::Restore,
-            sources: sources.into_iter().collect(),
-            config: loaded.system.hash.clone(),
             fence,
-            state: RunState::Fetching,
             builds: Some(version),
             switch,
             force,
             cause,
-            trace: None,
-            started: now,
-            ended: None,
-            pages: None,
-            outcome: None,
-            reason: None,
+            ..Run::begun(id.clone(), Mode::Restore, sources, loaded.system.hash.clone(), now)
         };
         // In the place where it was found, also when this goes on.
         let backup = format!("{}/{}", chain.place, newest.id);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::Poll;
 use crate::config::{Entity, System};
 use crate::domain::{
-    Fence, Generation, GenerationId, Manifest, Mode, Outcome, Pointer, Run, RunId, RunState, SourceId, TraceParent,
-    Version, VersionState,
+    Fence, Generation, GenerationId, Manifest, Mode, Pointer, Run, RunId, RunState, SourceId, TraceParent, Version,
+    VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
@@ -92,23 +92,13 @@ impl Poll {
             }
         }
         let mode = self.mode_that_works(&loaded, &asked).await?;
+        let sources = vec![asked.source.clone()];
         let mut run = Run {
-            id: self.new_run_id(),
-            mode,
-            sources: vec![asked.source.clone()],
-            config: loaded.system.hash.clone(),
-            fence: Fence::default(),
-            state: RunState::Fetching,
-            builds: None,
             switch: asked.switch,
             force: asked.force,
             cause: asked.cause.clone(),
             trace: asked.trace.clone(),
-            started: now,
-            ended: None,
-            pages: None,
-            outcome: None::<Outcome>,
-            reason: None,
+            ..Run::begun(self.new_run_id(), mode, sources, loaded.system.hash.clone(), now)
         };
         let numbers = ledger::read(self.ledger.as_ref(), &ledger::numbers_key()).await?;
         let lease = |numbers: Option<&Stored<Numbers>>| {

@@ -85,6 +85,7 @@ fn describe(run: &Run, counts: &Json) -> Json {
     let mut out = json!({
         "id": run.id,
         "mode": run.mode,
+        "state": run.state.as_str(),
         "cause": run.cause,
         "started": run.started.to_string(),
         "ended": run.ended.map(|at| at.to_string()),
@@ -92,7 +93,6 @@ fn describe(run: &Run, counts: &Json) -> Json {
         "reason": run.reason,
         "counts": counts,
     });
-    out["state"] = json!(run.state)["state"].take();
     if let RunState::WaitingQuota { until } = run.state {
         out["until"] = until.to_string().into();
     }

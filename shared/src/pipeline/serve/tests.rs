@@ -396,23 +396,14 @@ fn a_system_that_was_never_opened_is_healthy_and_has_nothing_to_read() {
 }
 
 fn run(id: &str, source: &str, ended: Option<Outcome>) -> Run {
+    let sources = vec![SourceId::new(source)];
     Run {
-        id: id.into(),
-        mode: Mode::Full,
-        sources: vec![SourceId::new(source)],
-        config: "c0ffee".into(),
         fence: Fence(1),
         state: if ended.is_some() { RunState::Ended } else { RunState::WaitingQuota { until: Millis(60_000) } },
-        builds: None,
-        switch: true,
-        force: false,
         cause: "schedule".into(),
-        trace: None,
-        started: Millis(1_000),
         ended: ended.map(|_| Millis(2_000)),
-        pages: None,
         outcome: ended,
-        reason: None,
+        ..Run::begun(id.into(), Mode::Full, sources, "c0ffee".into(), Millis(1_000))
     }
 }
 

@@ -25,6 +25,8 @@ use crate::ports::{BlobError, Precondition};
 const SLICE: usize = 2000;
 /// No deployment takes so long.
 const DEPLOYMENT: Duration = Duration::from_secs(3600);
+/// Nobody who lost a run goes on for so long: a page that such a one stores belongs to nothing.
+const LAST_PAGE: Duration = Duration::from_secs(3600);
 /// Runs kept as history.
 const RUNS: usize = 500;
 
@@ -234,7 +236,10 @@ impl Upkeep {
             if run.state != RunState::Ended || needed.listings.contains(&run.id) {
                 continue;
             }
-            self.delete_pages(&run, freed).await?;
+            if !run.tidied {
+                self.delete_pages(&run, freed).await?;
+                self.mark_tidied(&run).await?;
+            }
             if index < too_many && !in_use.contains(&run.id) {
                 let writes = vec![
                     Write::Delete { key: ledger::counts_key(&run.id), when: Precondition::None },
@@ -246,6 +251,20 @@ impl Upkeep {
             }
         }
         Ok(())
+    }
+
+    /// So that nobody looks for its pages again. Not before the last who may still have stored one is gone.
+    async fn mark_tidied(&self, run: &Run) -> Result<(), StageError> {
+        if run.ended.is_none_or(|ended| self.clock.now() < ended.plus(LAST_PAGE)) {
+            return Ok(());
+        }
+        let key = ledger::run_key(&run.id);
+        let Some(seen) = ledger::read::<Run>(self.ledger.as_ref(), &key).await? else { return Ok(()) };
+        let tidied = Run { tidied: true, ..seen.value.clone() };
+        match self.ledger.transact(vec![ledger::put(key, &tidied, ledger::unchanged(Some(&seen)))]).await {
+            Err(error) if !ledger::was_refused(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn delete_pages(&self, run: &Run, freed: &mut Freed) -> Result<(), StageError> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
 use teal::domain::{Counts, GenerationId, Millis, Mode, Outcome, Pointer, RawKey, Run, RunId, RunState, SourceId};
 use teal::pipeline::ledger::{self, Slot, StreamProgress};
+use teal::ports::ledger::JsonText;
 
 use super::super::system::SOURCES;
 use super::{Change, Oracle, Promise, progress_of, source_of};
@@ -15,7 +15,8 @@ pub(super) struct RunSeen {
     pub created: Millis,
     pub sources: Vec<usize>,
     pub fetched: Option<Millis>,
-    pub ended: bool,
+    /// As it ended.
+    pub ended: Option<Run>,
     /// How often each page was given to it.
     pub pages: BTreeMap<String, u32>,
     /// The source listed less than it had, and called it all.
@@ -34,7 +35,7 @@ impl RunSeen {
             created,
             sources: Vec::new(),
             fetched: None,
-            ended: false,
+            ended: None,
             pages: BTreeMap::new(),
             lied: false,
             sent_round: false,
@@ -58,20 +59,23 @@ impl Oracle {
             if !matches!(run.state, RunState::Fetching | RunState::WaitingQuota { .. }) {
                 seen.fetched = seen.fetched.or(Some(now));
             }
-            let was_ended = std::mem::replace(&mut seen.ended, run.state == RunState::Ended);
-            if was_ended {
+            if let Some(ended) = &seen.ended {
+                let is_only_tidied = Run { tidied: true, ..ended.clone() } == *run;
                 drop(state);
-                return self.violated(Promise::P8, || format!("run {} was written again after it had ended", run.id));
+                return self.expect(is_only_tidied, Promise::P8, || {
+                    format!("run {} was written again after it had ended", run.id)
+                });
             }
+            seen.ended = (run.state == RunState::Ended).then(|| run.clone());
         }
         if run.state == RunState::Ended {
             self.run_ended(run, troubles);
         }
     }
 
-    pub(super) fn progress_written(&self, run: &RunId, sort: &str, value: &Json) {
+    pub(super) fn progress_written(&self, run: &RunId, sort: &str, value: &JsonText) {
         if let Some(stream) = sort.strip_prefix("stream#") {
-            let progress: StreamProgress = serde_json::from_value(value.clone()).expect("progress is as it is written");
+            let progress = value.read::<StreamProgress>().expect("progress is as it is written");
             let mut state = self.state();
             let Some(seen) = state.runs.get_mut(run) else { return };
             let before = seen.slots.insert(stream.to_owned(), progress.slots).unwrap_or(0);
@@ -86,7 +90,7 @@ impl Oracle {
                 });
             }
         } else if sort.starts_with("slot#") {
-            let slot: Slot = serde_json::from_value(value.clone()).expect("a slot is as it is written");
+            let slot = value.read::<Slot>().expect("a slot is as it is written");
             let is_stored = self.state().raw.contains_key(&slot.raw.0);
             self.expect(is_stored, Promise::P8, || format!("slot {sort} of run {run} names a page that is not stored"));
             self.change_slotted(run, &slot.raw);
@@ -112,7 +116,7 @@ impl Oracle {
         };
         let (mut pages, mut records) = (0, 0);
         for source in &run.sources {
-            for (sort, _) in self.items::<Json>(&ledger::run_part(id), &format!("done#{source}#")) {
+            for (sort, _) in self.items::<bool>(&ledger::run_part(id), &format!("done#{source}#")) {
                 let key = teal::ports::ItemKey::new(ledger::run_part(id), sort.replacen("done#", "slot#", 1));
                 let slot: Option<Slot> = self.item(&key);
                 pages += 1;

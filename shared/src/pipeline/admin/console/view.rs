@@ -15,18 +15,12 @@ pub(super) fn source(id: &SourceId) -> String {
 }
 
 pub(super) fn run(run: &Run) -> Json {
-    let (state, until) = match run.state {
-        RunState::Fetching => ("fetching", None),
-        RunState::WaitingQuota { until } => ("waiting-quota", Some(until)),
-        RunState::Fetched => ("fetched", None),
-        RunState::Settling => ("settling", None),
-        RunState::Ended => ("ended", None),
-    };
+    let until = if let RunState::WaitingQuota { until } = run.state { Some(until) } else { None };
     json!({
         "id": run.id,
         "mode": run.mode,
         "sources": run.sources.iter().map(source).collect::<Vec<_>>(),
-        "state": state,
+        "state": run.state.as_str(),
         "until": time(until),
         "builds": run.builds,
         "switch": run.switch,
