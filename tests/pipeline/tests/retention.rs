@@ -86,6 +86,7 @@ async fn a_page_stored_after_its_run_was_over_goes_too_and_then_nobody_looks_for
         async || bench.world.blobs.list(&format!("raw/-/-/blue/run/{}/", old.id), None, 100).await.unwrap().len();
     let is_tidied =
         async || ledger::run(bench.world.ledger.as_ref(), &old.id).await.unwrap().is_some_and(|run| run.value.tidied);
+    bench.world.clock.advance(Duration::from_secs(1800));
     upkeep().await;
     assert_eq!((pages().await, is_tidied().await), (0, false), "whoever lost the run may still be at it");
 
