@@ -257,7 +257,7 @@ impl SliceRun {
         &mut self,
         plan: &Simple,
         response: &Response,
-        session: &Session,
+        session: &mut Session,
         now: Timestamp,
     ) -> Result<(), Failure> {
         if response.status >= 400 {
@@ -270,6 +270,7 @@ impl SliceRun {
         let seen = selector::seen(session, &self.slice, &token, now);
         let (records, extracted) = plan.selector.extract(response, &seen)?;
         self.partial.extracted += extracted;
+        let missed = if extracted == 0 { plan.selector.missed(response, &seen) } else { None };
         let schema = if plan.selector.normalizes() { self.stream.schema.known(session) } else { None };
         let before: Vec<Value> = match session.shown {
             Some(_) => records.iter().take(SHOWN).map(Record::to_value).collect(),
@@ -283,7 +284,11 @@ impl SliceRun {
         }
         if let Some(shown) = &session.shown {
             let after = records.iter().take(SHOWN).map(Record::to_value).collect();
-            shown.borrow_mut().push(Shown { extracted, kept: records.len(), before, after });
+            let missed = missed.clone();
+            shown.borrow_mut().push(Shown { extracted, kept: records.len(), before, after, missed });
+        }
+        if let Some(missed) = missed {
+            session.missed(&self.stream.name, &missed);
         }
         match &plan.properties {
             Some(query) => {
