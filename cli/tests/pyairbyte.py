@@ -15,5 +15,4 @@ cache = DuckDBCache(db_path="cache.duckdb")
 result = source.read(cache=cache)
 rows = {name: len(cache[name].to_pandas()) for name in task["streams"]}
 newest = int(cache["things"].to_pandas().sort_values("updated_at")["id"].iloc[-1])
-read = {name: counts for name, counts in result._progress_tracker.stream_read_counts.items()}
-print(json.dumps({"rows": rows, "newest": newest, "read": read}))
+print(json.dumps({"rows": rows, "newest": newest, "read": result.processed_records}))
