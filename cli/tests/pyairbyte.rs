@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use teal_emulator::install;
 use teal_stand_in::Fake;
 use teal_stand_in::fake::generic;
 
@@ -31,7 +30,7 @@ async fn read(python: &Path, folder: &Path, task: &Value) -> Value {
     command.args(["-c", READ, &task.to_string()]).current_dir(folder);
     // It looks for nothing beyond this machine, and tells nobody.
     command.envs([("AIRBYTE_OFFLINE_MODE", "1"), ("DO_NOT_TRACK", "1"), ("AIRBYTE_NO_UV", "1")]);
-    command.envs(["HOME", "AIRBYTE_TEMP_DIR", "AIRBYTE_LOGGING_ROOT"].map(|place| (place, folder)));
+    command.envs([("HOME", folder), ("AIRBYTE_TEMP_DIR", folder), ("AIRBYTE_LOGGING_ROOT", &folder.join("logs"))]);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -40,7 +39,7 @@ async fn read(python: &Path, folder: &Path, task: &Value) -> Value {
 
 #[tokio::test]
 async fn pyairbyte_reads_a_source_into_its_cache_and_then_what_changed() {
-    let python = match tokio::task::spawn_blocking(|| install::environment(PACKAGES)).await.unwrap() {
+    let python = match tokio::task::spawn_blocking(|| teal_python::environment(PACKAGES)).await.unwrap() {
         Ok(python) => python,
         Err(why) => return println!("PyAirbyte: skipped, since it can't be installed: {why}"),
     };
