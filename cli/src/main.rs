@@ -30,14 +30,21 @@ use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
 
 fn main() -> ExitCode {
+    if let Some(command) = connector::alone() {
+        return one_thread().block_on(connector::run(command));
+    }
     let cli = Cli::parse();
     log(&cli);
-    // A connector waits on one socket after the other: more threads only hand its answers around.
     let runtime = match &cli.command {
-        Command::Connector { .. } => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        Command::Connector { .. } => one_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts"),
     };
-    runtime.expect("a runtime starts").block_on(run(cli))
+    runtime.block_on(run(cli))
+}
+
+/// A connector waits on one socket after the other: more threads only hand its answers around.
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
 }
 
 async fn run(cli: Cli) -> ExitCode {

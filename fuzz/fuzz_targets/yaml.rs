@@ -1,8 +1,8 @@
 //! No manifest's text panics, overflows the stack or blows up.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[allow(dead_code, reason = "each target has its own binary")]
+#[path = "../../shared/connect/examples/fuzz/targets.rs"]
+mod targets;
 
-fuzz_target!(|text: &str| {
-    let _ = teal_connect::manifest_yaml::load(text);
-});
+libfuzzer_sys::fuzz_target!(|text: &str| targets::yaml(text));

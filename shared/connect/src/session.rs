@@ -38,6 +38,8 @@ pub struct Session {
     pub shown: Option<std::cell::RefCell<Vec<Shown>>>,
     /// The last answer that nobody was asked for, because it was kept.
     pub served: Option<(Box<Ask>, Response)>,
+    /// Streams whose records were not where they are looked for.
+    missed: BTreeSet<String>,
     kept: BTreeMap<String, Response>,
     kept_bytes: usize,
 }
@@ -55,6 +57,8 @@ pub struct Shown {
     pub kept: usize,
     pub before: Vec<Value>,
     pub after: Vec<Value>,
+    /// Where no records were found, though they are looked for there.
+    pub missed: Option<String>,
 }
 
 /// Something that whoever drives the readers passes on.
@@ -99,6 +103,7 @@ impl Session {
             jobs: 0,
             shown: None,
             served: None,
+            missed: BTreeSet::new(),
             kept: BTreeMap::new(),
             kept_bytes: 0,
         }
@@ -106,6 +111,16 @@ impl Session {
 
     pub fn log(&mut self, level: Level, text: impl Into<String>) {
         self.notices.push(Notice::Log { level, text: text.into() });
+    }
+
+    /// Said once a stream: an API may leave a list out that would be empty.
+    pub fn missed(&mut self, stream: &str, what: &str) {
+        if self.missed.insert(stream.to_owned()) {
+            self.log(
+                Level::Warn,
+                format!("stream '{stream}': {what}; if there should be records, see `teal connector preview`"),
+            );
+        }
     }
 
     pub fn random(&self) -> f64 {

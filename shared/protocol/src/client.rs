@@ -3,7 +3,10 @@
 //! Always holds: one call is one request and the redirects that its answer names; a header that is a secret does
 //! not follow to another host; a fault names the host and nothing else of the request.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::{Bytes, BytesMut};
+use rustls::ClientConfig;
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Response};
@@ -16,26 +19,25 @@ const TRUSTED: usize = 8 * 1024 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Client {
+    tls: ClientConfig,
     usual: reqwest::Client,
-    /// Leaves bodies as they come over the wire.
-    raw: reqwest::Client,
+    /// Leaves bodies as they come over the wire. Few manifests ask for that.
+    raw: Arc<OnceLock<reqwest::Client>>,
 }
 
 impl Client {
     pub fn new() -> Result<Self, Fault> {
         let wrong = |error| Fault::new(FaultKind::Permanent, "can't set up HTTPS").because(error);
         let tls = roots::tls().map_err(wrong)?;
-        let settings = || {
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
-                .retry(reqwest::retry::never())
-                .tcp_nodelay(true)
-        };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| Fault::new(FaultKind::Permanent, "can't set up HTTPS").because(error))
-        };
-        Ok(Self { usual: build(settings())?, raw: build(settings().no_gzip().no_brotli().no_zstd().no_deflate())? })
+        Ok(Self { usual: built(&tls, |settings| settings)?, tls, raw: Arc::default() })
+    }
+
+    fn raw(&self) -> Result<&reqwest::Client, Fault> {
+        if let Some(raw) = self.raw.get() {
+            return Ok(raw);
+        }
+        let raw = built(&self.tls, |settings| settings.no_gzip().no_brotli().no_zstd().no_deflate())?;
+        Ok(self.raw.get_or_init(|| raw))
     }
 
     pub async fn send(&self, ask: &Ask) -> Result<Response, Fault> {
@@ -47,7 +49,7 @@ impl Client {
 
     async fn exchange(&self, ask: &Ask) -> Result<Response, Fault> {
         let request = &ask.request;
-        let client = if ask.raw { &self.raw } else { &self.usual };
+        let client = if ask.raw { self.raw()? } else { &self.usual };
         let mut builder = client.request(request.method.clone(), &request.url);
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
@@ -103,6 +105,18 @@ impl Client {
         }
         Ok(Response { status, headers, body: body.freeze() })
     }
+}
+
+fn built(
+    tls: &ClientConfig,
+    more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client, Fault> {
+    let settings = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .user_agent(concat!("teal/", env!("CARGO_PKG_VERSION")))
+        .retry(reqwest::retry::never())
+        .tcp_nodelay(true);
+    more(settings).build().map_err(|error| Fault::new(FaultKind::Permanent, "can't set up HTTPS").because(error))
 }
 
 fn host(ask: &Ask) -> String {

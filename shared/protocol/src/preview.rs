@@ -128,6 +128,9 @@ fn of_request(what: &str, ask: &Ask) -> String {
 fn of_page(page: &Shown) -> String {
     let rejected = page.extracted - i64::try_from(page.kept).unwrap_or(i64::MAX);
     let mut out = format!("  {} records extracted, {rejected} filtered out, {} left\n", page.extracted, page.kept);
+    if let Some(missed) = &page.missed {
+        let _ = writeln!(out, "  {missed}");
+    }
     for (title, records) in [("extracted", &page.before), ("left", &page.after)] {
         for record in records {
             let _ = writeln!(out, "    {title:9} {}", excerpt(&record.to_string()));

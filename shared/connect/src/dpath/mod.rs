@@ -26,7 +26,7 @@ impl Step {
         }
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Name(name) => name.clone(),
             Self::Index(index) => index.to_string(),

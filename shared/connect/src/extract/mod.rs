@@ -114,6 +114,19 @@ impl Extractor {
         }
     }
 
+    /// What to say of an answer that has nothing at all where the records are looked for.
+    pub fn missed(&self, answer: Answer, context: &Context) -> Option<String> {
+        let Self::Path(PathExtractor { path, .. }) = self else { return None };
+        let path = render(path, context).ok().filter(|path| !path.is_empty())?;
+        for body in answer.decoder.decode(answer.body, answer.headers).ok()? {
+            if !dpath::find(&body.ok()?, &path).is_empty() {
+                return None;
+            }
+        }
+        let path: Vec<String> = path.iter().map(Step::name).collect();
+        Some(format!("the answer has nothing at the field_path ['{}']", path.join("', '")))
+    }
+
     pub fn extract<'a>(&'a self, answer: Answer<'a>, context: &'a Context<'a>) -> Result<Extracted<'a>, ExtractError> {
         match self {
             Self::Path(extractor) => extractor.extract(answer, context),

@@ -1,7 +1,6 @@
 //! What a call passes, and how a rendering ends early.
 
-use std::borrow::Cow;
-
+use super::shared::Text;
 use super::value::Py;
 
 /// Why a rendering ended early, as Python would tell.
@@ -18,6 +17,10 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    pub fn endless() -> Self {
+        Self::Stopped("it takes too long; look for a loop that is too large".to_owned())
+    }
+
     pub fn kind(expected: &str, found: &Py) -> Self {
         match found {
             Py::Undefined(name) => Self::Undefined(name.to_string()),
@@ -32,7 +35,7 @@ pub(super) type Outcome<'a> = Result<Py<'a>, Fault>;
 #[derive(Default)]
 pub(super) struct Args<'a> {
     pub pos: Vec<Py<'a>>,
-    pub named: Vec<(Cow<'a, str>, Py<'a>)>,
+    pub named: Vec<(Text<'a>, Py<'a>)>,
 }
 
 impl<'a> Args<'a> {
@@ -46,7 +49,7 @@ impl<'a> Args<'a> {
             *place = Some(value);
         }
         for (name, value) in self.named {
-            match names.iter().position(|known| *known == name) {
+            match names.iter().position(|known| **known == *name) {
                 Some(at) if bound[at].is_none() => bound[at] = Some(value),
                 _ => return Err(Fault::Type(format!("unexpected argument '{name}'"))),
             }

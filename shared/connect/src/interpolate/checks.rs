@@ -50,9 +50,10 @@ pub(super) fn find(name: &str) -> Option<Check> {
         "gt" | "greaterthan" | ">" => |machine, value, args| compare(machine, Comparison::Gt, &value, args),
         "ge" | ">=" => |machine, value, args| compare(machine, Comparison::Ge, &value, args),
         "in" => |machine, value, args| compare(machine, Comparison::In, &value, args),
-        "sameas" => |_, value, args| {
+        "sameas" => |machine, value, args| {
             let [other] = args.bind(["other"])?;
             let other = needed(other, "other")?;
+            machine.walk(&other)?;
             Ok(value.kind() == other.kind() && value.equals(&other))
         },
         _ => return None,

@@ -1,7 +1,5 @@
 //! Filters that encode, hash, search by regular expressions, or write JSON.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
@@ -12,7 +10,8 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::call::{Args, Fault, Outcome, needed};
 use super::filters::shown;
-use super::machine::{MAX_OUTPUT, Machine};
+use super::machine::Machine;
+use super::shared::Text;
 use super::texts::word;
 use super::value::Py;
 use super::{json, macros};
@@ -23,11 +22,11 @@ pub(super) fn base64encode<'a>(_: &mut Machine<'a>, value: Py<'a>, _: Args<'a>) 
 
 pub(super) fn hash<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
     let [kind, salt] = args.bind(["hash_type", "salt"])?;
-    let kind = kind.map_or(Ok(Cow::Borrowed("md5")), word)?;
+    let kind = kind.map_or(Ok(Text::Borrowed("md5")), word)?;
     let value = shown(&value)?;
     let salt = match salt {
         Some(salt) if salt.is_true() => shown(&salt)?,
-        _ => Cow::Borrowed(""),
+        _ => Text::Borrowed(""),
     };
     machine.grow(value.len() + salt.len())?;
     fn digest<D: Digest>(parts: [&str; 2]) -> Vec<u8> {
@@ -52,7 +51,7 @@ pub(super) fn hmac<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>)
     let [key, kind] = args.bind(["key", "hash_type"])?;
     let key = shown(&needed(key, "key")?)?;
     if let Some(kind) = kind
-        && word(kind.clone())? != "sha256"
+        && *word(kind.clone())? != *"sha256"
     {
         return Err(Fault::Fails("hmac knows no other hash than sha256".to_owned()));
     }
@@ -68,7 +67,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A text; anything else has no bytes to encode.
-fn encodable<'a>(value: Py<'a>) -> Result<Cow<'a, str>, Fault> {
+fn encodable<'a>(value: Py<'a>) -> Result<Text<'a>, Fault> {
     word(value).map_err(|fault| match fault {
         Fault::Type(why) => Fault::Fails(why),
         other => other,
@@ -102,17 +101,32 @@ pub(super) fn tojson<'a>(machine: &mut Machine<'a>, value: Py<'a>, _: Args<'a>) 
     Ok(Py::text(out.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027")))
 }
 
-fn pattern(pattern: &str) -> Result<fancy_regex::Regex, Fault> {
-    fancy_regex::RegexBuilder::new(pattern)
+/// What one look costs that may go back and try again.
+const BACKTRACKING: usize = 20_000;
+
+/// With what it costs to look for it once.
+fn pattern(machine: &mut Machine, pattern: &str) -> Result<(fancy_regex::Regex, usize), Fault> {
+    // Look-around, atomic groups, references: the rest takes time in proportion to the text.
+    let may_backtrack = pattern.contains("(?")
+        || pattern
+            .as_bytes()
+            .windows(2)
+            .any(|pair| pair[0] == b'\\' && (pair[1].is_ascii_digit() || b"kgKG".contains(&pair[1])))
+        || ["++", "*+", "?+", "}+"].iter().any(|possessive| pattern.contains(possessive));
+    let cost = if may_backtrack { BACKTRACKING } else { 1 };
+    machine.burn(1000 + pattern.len())?;
+    let regex = fancy_regex::RegexBuilder::new(pattern)
         .backtrack_limit(100_000)
         .delegate_size_limit(1 << 20)
         .build()
-        .map_err(|_| Fault::Fails(format!("the regular expression '{pattern}' can't be read")))
+        .map_err(|_| Fault::Fails(format!("the regular expression '{pattern}' can't be read")))?;
+    Ok((regex, cost))
 }
 
-pub(super) fn regex_search<'a>(value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
+pub(super) fn regex_search<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
     let [regex] = args.bind(["regex"])?;
-    let regex = pattern(&word(needed(regex, "regex")?)?)?;
+    let (regex, cost) = pattern(machine, &word(needed(regex, "regex")?)?)?;
+    machine.burn(cost)?;
     let text = word(value)?;
     let found = regex.captures(&text).map_err(|_| Fault::Stopped("a regular expression takes too long".to_owned()))?;
     Ok(match found {
@@ -121,9 +135,9 @@ pub(super) fn regex_search<'a>(value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
     })
 }
 
-pub(super) fn regex_replace<'a>(value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
+pub(super) fn regex_replace<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
     let [regex, replacement] = args.bind(["regex", "replacement"])?;
-    let regex = pattern(&word(needed(regex, "regex")?)?)?;
+    let (regex, cost) = pattern(machine, &word(needed(regex, "regex")?)?)?;
     let replacement = word(needed(replacement, "replacement")?)?;
     let text = word(value)?;
     let mut out = String::new();
@@ -134,9 +148,8 @@ pub(super) fn regex_replace<'a>(value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
         out.push_str(&text[end..whole.start()]);
         fill_in(&mut out, &replacement, &groups)?;
         end = whole.end();
-        if out.len() > MAX_OUTPUT {
-            return Err(Fault::Stopped("a replacement makes too much".to_owned()));
-        }
+        machine.holds(out.len())?;
+        machine.burn(cost)?;
     }
     out.push_str(&text[end..]);
     Ok(Py::text(out))

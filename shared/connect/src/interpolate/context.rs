@@ -5,10 +5,15 @@
 use crate::value::{Map, Value};
 use jiff::Timestamp;
 
+/// More variables than a rendering has, unless a slice has many extra fields.
+const INLINE: usize = 10;
+
 /// The variables of one rendering. Making one is cheap, and so is a clone with one variable more.
 #[derive(Clone)]
 pub struct Context<'a> {
-    variables: Vec<(&'a str, Variable<'a>)>,
+    /// A clone for each record must not allocate.
+    variables: [Option<(&'a str, Variable<'a>)>; INLINE],
+    more: Vec<(&'a str, Variable<'a>)>,
     now: Timestamp,
     entropy: Option<&'a (dyn Fn() -> u128 + Sync)>,
 }
@@ -69,16 +74,26 @@ impl StreamSlice {
 impl<'a> Context<'a> {
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { variables: Vec::with_capacity(8), now, entropy: None }
+        Self { variables: [None; INLINE], more: Vec::new(), now, entropy: None }
     }
 
     /// Shows `value` as `name`, in place of what had that name.
     #[must_use]
     pub fn with(mut self, name: &'a str, value: impl Into<Variable<'a>>) -> Self {
         let value = value.into();
-        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+        // Those that are there come first.
+        for place in &mut self.variables {
+            match place {
+                Some((known, _)) if *known != name => {}
+                _ => {
+                    *place = Some((name, value));
+                    return self;
+                }
+            }
+        }
+        match self.more.iter_mut().find(|(known, _)| *known == name) {
             Some(variable) => variable.1 = value,
-            None => self.variables.push((name, value)),
+            None => self.more.push((name, value)),
         }
         self
     }
@@ -92,11 +107,15 @@ impl<'a> Context<'a> {
 
     pub(super) fn get(&self, name: &str) -> Option<Variable<'a>> {
         let name = if matches!(name, "stream_interval" | "stream_partition") { "stream_slice" } else { name };
-        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.variables().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn variables(&self) -> impl Iterator<Item = (&'a str, Variable<'a>)> {
+        self.variables.iter().map_while(|variable| *variable).chain(self.more.iter().copied())
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.variables.iter().map(|(name, _)| *name)
+        self.variables().map(|(name, _)| name)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -1,10 +1,9 @@
 //! Filters of texts and numbers, and the list of all filters: those that encode, and those of lists, have modules
 //! of their own.
 
-use std::borrow::Cow;
-
 use super::call::{Args, Fault, Outcome};
 use super::machine::Machine;
+use super::shared::Text;
 use super::texts::word;
 use super::value::Py;
 use super::{codings, format, list_filters, macros, methods, number, print, texts};
@@ -12,7 +11,22 @@ use super::{codings, format, list_filters, macros, methods, number, print, texts
 pub(super) type Run = for<'a> fn(&mut Machine<'a>, Py<'a>, Args<'a>) -> Outcome<'a>;
 
 #[derive(Clone, Copy)]
-pub(super) struct Filter(pub Run);
+pub(super) struct Filter {
+    run: Run,
+    /// It hands its input on, or looks at its size only.
+    is_shallow: bool,
+}
+
+impl Filter {
+    pub fn apply<'a>(self, machine: &mut Machine<'a>, input: Py<'a>, args: Args<'a>) -> Outcome<'a> {
+        if self.is_shallow {
+            machine.burn(input.len().unwrap_or(0) / 8)?;
+        } else {
+            machine.walk(&input)?;
+        }
+        (self.run)(machine, input, args)
+    }
+}
 
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,8 +41,8 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "base64encode" | "base64binascii_decode" => codings::base64encode,
         "base64decode" => codings::base64decode,
         "string" => codings::string,
-        "regex_search" => |_, value, args| codings::regex_search(value, args),
-        "regex_replace" => |_, value, args| codings::regex_replace(value, args),
+        "regex_search" => codings::regex_search,
+        "regex_replace" => codings::regex_replace,
         "tojson" => codings::tojson,
         "int" => int,
         "float" => float,
@@ -39,14 +53,14 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "upper" => |_, value, _| Ok(Py::text(shown(&value)?.to_uppercase())),
         "capitalize" => |_, value, _| Ok(Py::text(texts::capitalized(&shown(&value)?))),
         "title" => |_, value, _| Ok(Py::text(title(&shown(&value)?))),
-        "trim" => |machine, value, args| methods::call(machine, &Py::text(shown(&value)?), "strip", args),
+        "trim" => |machine, value, args| methods::call(machine, &Py::Text(shown(&value)?), "strip", args),
         "replace" => {
-            |machine, value, args| methods::call(machine, &Py::text(shown(&value)?), "replace", shown_args(args)?)
+            |machine, value, args| methods::call(machine, &Py::Text(shown(&value)?), "replace", shown_args(args)?)
         }
         "center" => |machine, value, args| {
             let [width] = args.bind(["width"])?;
             let args = Args { pos: vec![width.unwrap_or(Py::Int(80))], named: Vec::new() };
-            methods::call(machine, &Py::text(shown(&value)?), "center", args)
+            methods::call(machine, &Py::Text(shown(&value)?), "center", args)
         },
         "format" => |machine, value, args| {
             let values = if args.named.is_empty() {
@@ -68,19 +82,20 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             print::write_repr(&mut out, &value, 0)?;
             Ok(Py::text(out))
         },
-        other => return list_filters::find(other).map(Filter),
+        other => list_filters::find(other)?,
     };
-    Some(Filter(run))
+    let is_shallow = matches!(name, "length" | "count" | "first" | "last" | "list" | "default" | "d" | "safe");
+    Some(Filter { run, is_shallow })
 }
 
 /// `str(value)`.
-pub(super) fn shown<'a>(value: &Py<'a>) -> Result<Cow<'a, str>, Fault> {
+pub(super) fn shown<'a>(value: &Py<'a>) -> Result<Text<'a>, Fault> {
     if let Py::Text(text) = value {
         return Ok(text.clone());
     }
     let mut out = String::new();
     print::write_text(&mut out, value)?;
-    Ok(Cow::Owned(out))
+    Ok(Text::from(out))
 }
 
 fn shown_args<'a>(args: Args<'a>) -> Result<Args<'a>, Fault> {
@@ -177,7 +192,7 @@ fn truncate<'a>(_: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outcome<'
         value.and_then(|value| value.as_int()).and_then(|int| usize::try_from(int).ok()).unwrap_or(default)
     };
     let (length, leeway) = (size(length, 255), size(leeway, 5));
-    let end = end.map_or(Ok(Cow::Borrowed("...")), word)?;
+    let end = end.map_or(Ok(Text::Borrowed("...")), word)?;
     let text = shown(&value)?;
     if text.chars().count() <= length.saturating_add(leeway) {
         return Ok(Py::Text(text));

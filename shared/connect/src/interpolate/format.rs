@@ -1,10 +1,9 @@
 //! Texts filled in: `'%s' % x` and `'{}'.format(x)`.
 
-use std::borrow::Cow;
-
 use super::call::{Args, Fault, Outcome};
 use super::machine::Machine;
 use super::number::write_float;
+use super::shared::Text;
 use super::value::Py;
 use super::{methods, print};
 
@@ -326,7 +325,7 @@ pub(super) fn braces<'a>(machine: &mut Machine<'a>, text: &str, args: &Args<'a>)
         } else if let Ok(index) = name.parse::<usize>() {
             args.pos.get(index)
         } else {
-            args.named.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+            args.named.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
         }
         .cloned()
         .ok_or_else(|| broken("a field that is not given"))?;
@@ -340,7 +339,7 @@ pub(super) fn braces<'a>(machine: &mut Machine<'a>, text: &str, args: &Args<'a>)
             } else {
                 let after = path.strip_prefix('.').ok_or_else(|| broken("a field that can't be read"))?;
                 let end = after.find(['.', '[']).unwrap_or(after.len());
-                value = methods::attribute(value, Cow::Owned(after[..end].to_owned()))?;
+                value = methods::attribute(value, Text::from(after[..end].to_owned()))?;
                 path = &after[end..];
             }
         }

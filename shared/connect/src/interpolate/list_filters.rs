@@ -1,10 +1,9 @@
 //! Filters of lists and mappings.
 
-use std::borrow::Cow;
-
 use super::call::{Args, Fault, Outcome, needed};
 use super::filters::{self, Run, shown};
 use super::machine::Machine;
+use super::shared::Text;
 use super::texts::word;
 use super::value::Py;
 use super::{checks, methods, operators, sorting};
@@ -84,7 +83,7 @@ fn look_up<'a>(item: &Py<'a>, path: Option<&Py<'a>>) -> Outcome<'a> {
     let path = path.as_str().ok_or_else(|| Fault::kind("a name or number as attribute", path))?;
     let mut value = item.clone();
     for step in path.split('.') {
-        let step = step.parse().map_or_else(|_| Py::Text(Cow::Owned(step.to_owned())), Py::Int);
+        let step = step.parse().map_or_else(|_| Py::Text(Text::from(step.to_owned())), Py::Int);
         value = methods::item(value, step)?;
     }
     Ok(value)
@@ -100,14 +99,16 @@ fn folded<'a>(value: Py<'a>, case_sensitive: bool) -> Py<'a> {
 
 fn join<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outcome<'a> {
     let [separator, attribute] = args.bind(["d", "attribute"])?;
-    let separator = separator.map_or(Ok(Cow::Borrowed("")), |separator| shown(&separator))?;
+    let separator = separator.map_or(Ok(Text::Borrowed("")), |separator| shown(&separator))?;
     let mut out = String::new();
     for (i, item) in value.items()?.iter().enumerate() {
         if i > 0 {
             out.push_str(&separator);
         }
-        out.push_str(&shown(&look_up(item, attribute.as_ref())?)?);
-        machine.grow(out.len())?;
+        let item = look_up(item, attribute.as_ref())?;
+        machine.walk(&item)?;
+        out.push_str(&shown(&item)?);
+        machine.holds(out.len())?;
     }
     Ok(Py::text(out))
 }
@@ -147,7 +148,7 @@ fn unique<'a>(machine: &mut Machine<'a>, value: Py<'a>, args: Args<'a>) -> Outco
     let (mut seen, mut kept): (Vec<Py>, Vec<Py>) = (Vec::new(), Vec::new());
     for item in value.items()? {
         let key = folded(look_up(&item, attribute.as_ref())?, case);
-        machine.burn(seen.len() / 4 + 1)?;
+        machine.search(seen.len() + 4, &key)?;
         if !seen.iter().any(|known| known.equals(&key)) {
             seen.push(key);
             kept.push(item);
@@ -192,7 +193,7 @@ fn map<'a>(machine: &mut Machine<'a>, value: Py<'a>, mut args: Args<'a>) -> Outc
     let mut mapped = Vec::with_capacity(items.len());
     for item in items {
         machine.burn(1)?;
-        mapped.push((filter.0)(machine, item, Args { pos: args.pos.clone(), named: args.named.clone() })?);
+        mapped.push(filter.apply(machine, item, Args { pos: args.pos.clone(), named: args.named.clone() })?);
     }
     Ok(Py::list(mapped))
 }

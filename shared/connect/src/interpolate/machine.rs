@@ -2,7 +2,6 @@
 //!
 //! Always holds: every step takes fuel, so a template ends; what it prints is bounded.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::value::Value;
@@ -10,6 +9,7 @@ use crate::value::Value;
 use super::call::{Args, Fault, Outcome};
 use super::context::Context;
 use super::ir::{Arg, Comparison, Expr, For, Op, Stmt, Target};
+use super::shared::Text;
 use super::value::{LoopState, Py};
 use super::{macros, methods, operators, print};
 
@@ -40,16 +40,50 @@ impl<'a> Machine<'a> {
                 self.fuel = left;
                 Ok(())
             }
-            None => Err(Fault::Stopped("it takes too long; look for a loop that is too large".to_owned())),
+            None => Err(Fault::endless()),
+        }
+    }
+
+    /// The whole value is about to be walked through: printed, compared, kept.
+    pub fn walk(&mut self, value: &Py) -> Result<(), Fault> {
+        let steps = self.units(value)? / 4;
+        self.burn(steps)
+    }
+
+    /// The value is about to be compared with that many others.
+    pub fn search(&mut self, others: usize, value: &Py) -> Result<(), Fault> {
+        let steps = self.units(value)?.saturating_mul(others) / 4;
+        self.burn(steps)
+    }
+
+    fn units(&self, value: &Py) -> Result<usize, Fault> {
+        let most = self.fuel.saturating_mul(4);
+        let mut left = most;
+        value.walk(&mut left, 0)?;
+        Ok(most - left)
+    }
+
+    /// The text, or the members that are looked through one by one, are about to be gone over.
+    fn pass(&mut self, value: &Py) -> Result<(), Fault> {
+        match value {
+            Py::Text(text) => self.burn(text.len() / 64),
+            Py::Dict(members) | Py::Namespace(members) => self.burn(members.borrow().len() / 8),
+            _ => Ok(()),
         }
     }
 
     /// A text of this size is about to be made.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.holds(bytes)?;
+        self.burn(bytes / 32)
+    }
+
+    /// A text has become as large as this.
+    pub fn holds(&self, bytes: usize) -> Result<(), Fault> {
         if bytes > MAX_OUTPUT {
             return Err(Fault::Stopped(format!("it makes a text of more than {MAX_OUTPUT} bytes")));
         }
-        self.burn(bytes / 32)
+        Ok(())
     }
 
     pub fn run(&mut self, statements: &'a [Stmt], out: &mut String) -> Result<(), Fault> {
@@ -71,6 +105,7 @@ impl<'a> Machine<'a> {
             }
             Stmt::Emit(expr) => {
                 let value = self.expr(expr)?;
+                self.walk(&value)?;
                 let before = out.len();
                 print::write_text(out, &value)?;
                 self.grow(out.len() - before)?;
@@ -106,6 +141,7 @@ impl<'a> Machine<'a> {
                 let mut inner = String::new();
                 self.framed(|machine| machine.run(body, &mut inner))?;
                 let value = self.pipe(filter, inner)?;
+                self.walk(&value)?;
                 print::write_text(out, &value)?;
             }
         }
@@ -129,8 +165,10 @@ impl<'a> Machine<'a> {
     }
 
     fn for_loop(&mut self, for_loop: &'a For, out: &mut String) -> Result<(), Fault> {
-        let mut items = self.expr(&for_loop.iter)?.items()?;
-        self.burn(items.len())?;
+        let items = self.expr(&for_loop.iter)?;
+        self.pass(&items)?;
+        self.burn(items.len().unwrap_or(0))?;
+        let mut items = items.items()?;
         if let Some(filter) = &for_loop.filter {
             let mut kept = Vec::new();
             for item in items {
@@ -162,6 +200,7 @@ impl<'a> Machine<'a> {
     }
 
     fn set(&mut self, target: &'a Target, value: Py<'a>) -> Result<(), Fault> {
+        self.walk(&value)?;
         match target {
             Target::Name(name) => match self.names[self.frame..].iter_mut().find(|(known, _)| *known == &**name) {
                 Some(known) => known.1 = value,
@@ -181,7 +220,7 @@ impl<'a> Machine<'a> {
                     if value.holds(Rc::as_ptr(&members).cast()) {
                         return Err(Fault::Fails("a namespace can't hold itself".to_owned()));
                     }
-                    methods::put(&members, Py::Text(Cow::Borrowed(member)), value);
+                    methods::put(&members, Py::Text(Text::Borrowed(member)), value);
                 }
                 _ => return Err(Fault::Fails(format!("only members of a namespace can be set, and '{name}' is none"))),
             },
@@ -202,7 +241,7 @@ impl<'a> Machine<'a> {
             Some(variable) => Py::shown(variable),
             // Every component has some, if only none.
             None if name == "parameters" => Py::dict(Vec::new()),
-            None if macros::is_global(name) => Py::Function(Cow::Borrowed(name)),
+            None if macros::is_global(name) => Py::Function(Text::Borrowed(name)),
             None => Py::undefined(name),
         }
     }
@@ -218,16 +257,17 @@ impl<'a> Machine<'a> {
             Expr::Bool(truth) => Ok(Py::Bool(*truth)),
             Expr::Int(int) => Ok(Py::Int(*int)),
             Expr::Float(float) => Ok(Py::Float(*float)),
-            Expr::Text(text) => Ok(Py::Text(Cow::Borrowed(text))),
+            Expr::Text(text) => Ok(Py::Text(Text::Borrowed(text))),
             Expr::Piped => Ok(self.piped.clone().unwrap_or(Py::None)),
             Expr::Var(name) => Ok(self.name(name)),
             Expr::Attr(owner, name) => {
                 let owner = self.expr(owner)?;
-                methods::attribute(owner, Cow::Borrowed(name))
+                methods::attribute(owner, Text::Borrowed(name))
             }
             Expr::Item(owner, key) => {
                 let owner = self.expr(owner)?;
                 let key = self.expr(key)?;
+                self.pass(&owner)?;
                 methods::item(owner, key)
             }
             Expr::And(left, right) => {
@@ -269,16 +309,18 @@ impl<'a> Machine<'a> {
                 for (value, bound) in values.iter_mut().zip(bounds.iter()) {
                     *value = bound.as_ref().map(|bound| self.expr(bound)).transpose()?;
                 }
+                self.burn(owner.len().unwrap_or(0) / 8)?;
                 operators::slice(owner, values)
             }
             Expr::Filter(filter, input, args) => {
                 let input = self.expr(input)?;
                 let args = self.args(args)?;
-                (filter.0)(self, input, args)
+                filter.apply(self, input, args)
             }
             Expr::Test(test, input, args) => {
                 let input = self.expr(input)?;
                 let args = self.args(args)?;
+                self.pass(&input)?;
                 (test.0)(self, input, args).map(Py::Bool)
             }
             Expr::Call(callee, args) => self.call(callee, args),
@@ -312,6 +354,7 @@ impl<'a> Machine<'a> {
         let mut out = String::new();
         for part in parts {
             let part = self.expr(part)?;
+            self.walk(&part)?;
             print::write_text(&mut out, &part)?;
             self.grow(out.len())?;
         }
@@ -338,7 +381,7 @@ impl<'a> Machine<'a> {
                 let args = self.args(args)?;
                 return methods::call(self, &owner, name, args);
             }
-            let callee = methods::attribute(owner, Cow::Borrowed(name))?;
+            let callee = methods::attribute(owner, Text::Borrowed(name))?;
             let args = self.args(args)?;
             return self.call_value(callee, args);
         }
@@ -360,9 +403,10 @@ impl<'a> Machine<'a> {
         let mut passed = Args { pos: Vec::with_capacity(args.len()), named: Vec::new() };
         for arg in args {
             let value = self.expr(arg.expr())?;
+            self.walk(&value)?;
             match arg {
                 Arg::Pos(_) => passed.pos.push(value),
-                Arg::Named(name, _) => passed.named.push((Cow::Borrowed(name), value)),
+                Arg::Named(name, _) => passed.named.push((Text::Borrowed(name), value)),
                 Arg::Spread(_) => passed.pos.extend(value.items()?),
                 Arg::SpreadNamed(_) => {
                     for (key, value) in value.members() {

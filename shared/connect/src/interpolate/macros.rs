@@ -1,11 +1,10 @@
 //! The functions that every template can call: the CDK's macros, and `dict` and `namespace`.
 
-use std::borrow::Cow;
-
 use jiff::tz::TimeZone;
 
 use super::call::{Args, Fault, Outcome, needed};
 use super::machine::Machine;
+use super::shared::Text;
 use super::times::fails;
 use super::value::Py;
 use super::{methods, number, sorting, texts};
@@ -83,7 +82,7 @@ pub(super) fn call<'a>(machine: &mut Machine<'a>, name: &str, args: Args<'a>) ->
                 return Err(Fault::Fails("day_delta: too many days".to_owned()));
             }
             let moment = now(machine)?.plus_microseconds(microseconds.round_ties_even() as i64).map_err(fails)?;
-            let format = format.map_or(Ok(Cow::Borrowed("%Y-%m-%dT%H:%M:%S.%f%z")), texts::word)?;
+            let format = format.map_or(Ok(Text::Borrowed("%Y-%m-%dT%H:%M:%S.%f%z")), texts::word)?;
             Ok(Py::text(datetime::strftime(&moment, &format)))
         }
         "duration" => {

@@ -1,12 +1,12 @@
 //! Looking into values: `a.b`, `a['b']`, and what lists, mappings, dates and loops can do. Texts have their own
 //! module.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::call::{Args, Fault, Outcome, needed};
 use super::machine::Machine;
+use super::shared::Text;
 use super::value::{LoopState, Py};
 use super::{sorting, texts, times};
 
@@ -33,7 +33,7 @@ pub(super) fn is_method(owner: &Py, name: &str) -> bool {
 }
 
 /// `owner.name`: what the type has under that name, else the member.
-pub(super) fn attribute<'a>(owner: Py<'a>, name: Cow<'a, str>) -> Outcome<'a> {
+pub(super) fn attribute<'a>(owner: Py<'a>, name: Text<'a>) -> Outcome<'a> {
     if let Py::Undefined(owner) = owner {
         return Err(Fault::Undefined(format!("{owner}.{name}")));
     }
@@ -72,9 +72,7 @@ pub(super) fn item<'a>(owner: Py<'a>, key: Py<'a>) -> Outcome<'a> {
             (Py::Array(items), Some(index)) => at(index, items.len()).map(|at| Py::of(&items[at])),
             (Py::List(items), Some(index)) => at(index, items.borrow().len()).map(|at| items.borrow()[at].clone()),
             (Py::Tuple(items), Some(index)) => at(index, items.len()).map(|at| items[at].clone()),
-            (Py::Text(_), Some(index)) => at(index, owner.len().unwrap_or(0))
-                .map(|at| owner.items().map(|items| items[at].clone()))
-                .transpose()?,
+            (Py::Text(text), Some(index)) => at(index, owner.len().unwrap_or(0)).and_then(|at| letter(text, at)),
             _ => None,
         }
     };
@@ -89,6 +87,14 @@ pub(super) fn item<'a>(owner: Py<'a>, key: Py<'a>) -> Outcome<'a> {
         },
         (None, key) => Ok(Py::undefined(format!("an item of {} by {}", owner.kind(), key.kind()))),
     }
+}
+
+fn letter<'a>(text: &Text<'a>, at: usize) -> Option<Py<'a>> {
+    let (start, c) = text.char_indices().nth(at)?;
+    Some(match text {
+        Text::Borrowed(text) => Py::Text(Text::Borrowed(&text[start..start + c.len_utf8()])),
+        Text::Shared(_) => Py::text(c.to_string()),
+    })
 }
 
 /// An index from the front, or from the end when negative.
@@ -128,6 +134,7 @@ fn sequence<'a>(machine: &mut Machine<'a>, owner: &Py<'a>, name: &str, args: Arg
         "count" | "index" => {
             let [value] = args.bind(["value"])?;
             let value = needed(value, "value")?;
+            machine.search(owner.len().unwrap_or(0), &value)?;
             let items = owner.items()?;
             if name == "count" {
                 return Ok(Py::Int(items.iter().filter(|item| item.equals(&value)).count() as i128));
@@ -174,6 +181,7 @@ fn list<'a>(
             let value = needed(value, "object")?;
             guard(&value)?;
             let mut items = items.borrow_mut();
+            machine.burn(items.len() / 64)?;
             let length = items.len() as i128;
             let index = if index < 0 { (index + length).max(0) } else { index.min(length) };
             items.insert(index as usize, value);
@@ -191,6 +199,7 @@ fn list<'a>(
         "remove" => {
             let [value] = args.bind(["value"])?;
             let value = needed(value, "value")?;
+            machine.search(owner.len().unwrap_or(0), &value)?;
             let found = items.borrow().iter().position(|item| item.equals(&value));
             match found {
                 Some(at) => {
@@ -205,6 +214,7 @@ fn list<'a>(
             Ok(Py::None)
         }
         "reverse" => {
+            machine.burn(items.borrow().len() / 8)?;
             items.borrow_mut().reverse();
             Ok(Py::None)
         }

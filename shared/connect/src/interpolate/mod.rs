@@ -31,6 +31,7 @@ mod names;
 pub(crate) mod number;
 mod operators;
 mod print;
+mod shared;
 mod sorting;
 mod template;
 mod templated;

@@ -1,11 +1,11 @@
 //! What `+`, `<`, `in`, `[a:b]` and their kin do to Python's values.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::call::{Fault, Outcome};
 use super::ir::{Comparison, Op};
 use super::machine::{MAX_OUTPUT, Machine};
+use super::shared::Text;
 use super::value::Py;
 use super::{format, number};
 use crate::datetime::{DAY, IsoDuration, Moment};
@@ -31,10 +31,13 @@ pub(super) fn compare<'a>(
     left: &Py<'a>,
     right: &Py<'a>,
 ) -> Result<bool, Fault> {
-    let order = |wanted: &[Ordering]| Ok(left.order(right)?.is_some_and(|found| wanted.contains(&found)));
+    let mut order = |wanted: &[Ordering]| {
+        compared(machine, left, right)?;
+        Ok(left.order(right)?.is_some_and(|found| wanted.contains(&found)))
+    };
     match comparison {
         Comparison::Eq | Comparison::Ne => {
-            machine.burn(left.len().unwrap_or(0) / 8)?;
+            compared(machine, left, right)?;
             Ok(left.equals(right) == (comparison == Comparison::Eq))
         }
         Comparison::Lt => order(&[Ordering::Less]),
@@ -46,6 +49,15 @@ pub(super) fn compare<'a>(
     }
 }
 
+/// Two values are compared as far as the one that is a plain one goes.
+fn compared(machine: &mut Machine, left: &Py, right: &Py) -> Result<(), Fault> {
+    let is_plain = |value: &Py| value.len().is_none();
+    if is_plain(left) || is_plain(right) {
+        return Ok(());
+    }
+    machine.walk(left)
+}
+
 pub(super) fn contains<'a>(machine: &mut Machine<'a>, owner: &Py<'a>, item: &Py<'a>) -> Result<bool, Fault> {
     match owner {
         Py::Text(text) => match item {
@@ -55,13 +67,18 @@ pub(super) fn contains<'a>(machine: &mut Machine<'a>, owner: &Py<'a>, item: &Py<
             }
             other => Err(Fault::Type(format!("'in <string>' requires string, not {}", other.kind()))),
         },
+        Py::Dict(members) => {
+            let others = members.borrow().len();
+            machine.search(others, item)?;
+            Ok(owner.member(item)?.is_some())
+        }
         owner if owner.is_mapping() => Ok(owner.member(item)?.is_some()),
         Py::Array(items) => {
-            machine.burn(items.len() / 4)?;
+            machine.search(items.len(), item)?;
             Ok(items.iter().any(|found| Py::of(found).equals(item)))
         }
         owner => {
-            machine.burn(owner.len().unwrap_or(0) / 4)?;
+            machine.search(owner.len().unwrap_or(0), item)?;
             Ok(owner.items()?.iter().any(|found| found.equals(item)))
         }
     }
@@ -76,16 +93,19 @@ pub(super) fn binary<'a>(machine: &mut Machine<'a>, op: Op, left: Py<'a>, right:
     }
     match (op, &left, &right) {
         // Formatting takes whatever it is given, undefined or not.
-        (Op::Rem, Py::Text(text), _) => format::percent(machine, text, &right),
+        (Op::Rem, Py::Text(text), _) => {
+            machine.walk(&right)?;
+            format::percent(machine, text, &right)
+        }
         (_, Py::Undefined(name), _) | (_, _, Py::Undefined(name)) => Err(Fault::Undefined(name.to_string())),
         (Op::Add, Py::Text(a), Py::Text(b)) => {
             machine.grow(a.len() + b.len())?;
             Ok(Py::text(format!("{a}{b}")))
         }
         (Op::Add, Py::Array(_) | Py::List(_), Py::Array(_) | Py::List(_)) | (Op::Add, Py::Tuple(_), Py::Tuple(_)) => {
+            machine.burn(left.len().unwrap_or(0) + right.len().unwrap_or(0))?;
             let mut items = left.items()?;
             items.extend(right.items()?);
-            machine.burn(items.len())?;
             Ok(if matches!(left, Py::Tuple(_)) { Py::tuple(items) } else { Py::list(items) })
         }
         (Op::Mul, Py::Text(_) | Py::Array(_) | Py::List(_) | Py::Tuple(_), count) if count.as_int().is_some() => {
@@ -262,7 +282,9 @@ pub(super) fn slice<'a>(owner: Py<'a>, bounds: [Option<Py<'a>>; 3]) -> Outcome<'
         let (start, stop) = (start as usize, stop.max(start) as usize);
         match &owner {
             Py::Array(items) => return Ok(Py::Array(&items[start..stop])),
-            Py::Text(Cow::Borrowed(text)) if text.is_ascii() => return Ok(Py::Text(Cow::Borrowed(&text[start..stop]))),
+            Py::Text(Text::Borrowed(text)) if text.is_ascii() => {
+                return Ok(Py::Text(Text::Borrowed(&text[start..stop])));
+            }
             _ => {}
         }
     }

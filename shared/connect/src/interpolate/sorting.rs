@@ -17,8 +17,10 @@ pub(super) fn sorted_by<'a>(
     reverse: bool,
     mut key: impl FnMut(&Py<'a>) -> Outcome<'a>,
 ) -> Result<Vec<Py<'a>>, Fault> {
-    machine.burn(items.len() * (items.len().max(1).ilog2() as usize + 1))?;
+    let rounds = items.len().max(1).ilog2() as usize + 1;
+    machine.burn(items.len() * rounds)?;
     let mut keyed = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>, Fault>>()?;
+    keyed.iter().try_for_each(|(key, _)| machine.search(rounds, key))?;
     let mut fault = None;
     keyed.sort_by(|(a, _), (b, _)| {
         let order = a.order(b).unwrap_or_else(|found| {
@@ -46,6 +48,7 @@ pub(super) fn extreme<'a>(
     let wanted = if largest { Ordering::Greater } else { Ordering::Less };
     for item in items {
         let this = key(&item)?;
+        machine.walk(&this)?;
         let better = match &best {
             Some((known, _)) => this.order(known)? == Some(wanted),
             None => true,

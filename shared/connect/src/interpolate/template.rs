@@ -187,22 +187,23 @@ impl Template {
         // Most templates are one expression, whose value need not be printed to be read again.
         if let [Stmt::Emit(expr)] = statements {
             let value = machine.expr(expr)?;
+            machine.walk(&value)?;
             return match value {
-                Py::Text(text) => Ok(of_text(text, only)),
+                Py::Text(text) => Ok(of_text(&text, only)),
                 Py::Undefined(_) => Ok(None),
                 other => match other.to_json() {
                     Some(value) if only.is_none_or(|only| only.admits(&value)) => Ok(Some(value)),
                     _ => {
                         let mut text = String::new();
                         write_text(&mut text, &other)?;
-                        Ok(of_text(Cow::Owned(text), only))
+                        Ok(of_text(&text, only))
                     }
                 },
             };
         }
         let mut out = String::new();
         machine.run(statements, &mut out)?;
-        Ok(of_text(Cow::Owned(out), only))
+        Ok(of_text(&out, only))
     }
 
     fn error(&self, fault: Fault) -> TemplateError {
@@ -216,10 +217,10 @@ impl Template {
     }
 }
 
-fn of_text(text: Cow<str>, only: Option<ValueType>) -> Option<Value> {
+fn of_text(text: &str, only: Option<ValueType>) -> Option<Value> {
     if text.is_empty() {
         return None;
     }
-    let literal = literal::read(&text).filter(|value| only.is_none_or(|only| only.admits(value)));
-    Some(literal.unwrap_or_else(|| Value::String(text.into_owned())))
+    let literal = literal::read(text).filter(|value| only.is_none_or(|only| only.admits(value)));
+    Some(literal.unwrap_or_else(|| text.into()))
 }

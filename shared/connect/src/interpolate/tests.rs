@@ -76,6 +76,18 @@ fn a_template_that_would_never_end_is_stopped() {
         "{{ '%9999999d' % 1 }}",
         "{{ 'a'.ljust(999999999) }}",
         "{{ ('a' * 50 ~ 'b') | regex_search('(a*)*\\\\1c') }}",
+        "{% set a = [[[[0] * 500] * 500] * 500] %}{{ a }}",
+        "{{ [[[[0] * 500] * 500] * 500] }}",
+        "{{ [[[[0] * 500] * 500] * 500] == [[[[0] * 500] * 500] * 500] }}",
+        "{{ [[[[0] * 500] * 500] * 500] | tojson | length }}",
+        "{{ [[[[0] * 500] * 500] * 500] | map('string') | list | length }}",
+        "{% set a = 'x' * 9999999 %}{% for i in 'x' * 90000 %}{% if a | wordcount %}{% endif %}{% endfor %}",
+        "{% set a = 'x' * 9999999 %}{% for i in 'x' * 90000 %}{% if a is lower %}{% endif %}{% endfor %}",
+        "{% set a = 'x' * 9999999 %}{% for i in 'x' * 90000 %}{% if a[i] %}{% endif %}{% endfor %}",
+        "{% set a = 'x' * 9999999 %}{% for i in 'x' * 90000 %}{% if [a, a, a, a] | unique %}{% endif %}{% endfor %}",
+        "{% set n = namespace(x=[]) %}{% for i in 'x' * 100000 %}{% set n.x = [n.x] %}{% endfor %}",
+        "{% set l = [[]] %}{% for i in 'x' * 100000 %}{% set l = [[l]] %}{% if l[0].append(l[0][0]) %}{% endif %}{% endfor %}",
+        "{% for i in 'x' * 9000 %}{% if ('a' * 900) | regex_replace('(?=a)', 'b') %}{% endif %}{% endfor %}",
     ] {
         assert!(matches!(render(text), Err(TemplateError::Stopped { .. })), "{text}: {:?}", render(text));
     }

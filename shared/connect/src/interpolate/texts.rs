@@ -1,10 +1,9 @@
 //! What texts can do in a template.
 
-use std::borrow::Cow;
-
 use super::call::{Args, Fault, Outcome, needed};
 use super::format;
 use super::machine::Machine;
+use super::shared::Text;
 use super::value::Py;
 
 pub(super) const METHODS: &[&str] = &[
@@ -48,7 +47,7 @@ pub(super) const METHODS: &[&str] = &[
     "zfill",
 ];
 
-pub(super) fn call<'a>(machine: &mut Machine<'a>, text: &Cow<'a, str>, name: &str, args: Args<'a>) -> Outcome<'a> {
+pub(super) fn call<'a>(machine: &mut Machine<'a>, text: &Text<'a>, name: &str, args: Args<'a>) -> Outcome<'a> {
     machine.burn(text.len() / 64)?;
     match name {
         "format" => format::braces(machine, text, &args),
@@ -211,19 +210,19 @@ fn pad(text: &str, width: usize, fill: Option<char>, name: &str) -> String {
 }
 
 /// A piece of the text, borrowed where the text is.
-fn part<'a>(text: &Cow<'a, str>, piece: &str) -> Py<'a> {
+fn part<'a>(text: &Text<'a>, piece: &str) -> Py<'a> {
     match text {
-        Cow::Borrowed(text) => {
+        Text::Borrowed(text) => {
             let start = (piece.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
             text.get(start..start.wrapping_add(piece.len()))
-                .map_or_else(|| Py::text(piece), |p| Py::Text(Cow::Borrowed(p)))
+                .map_or_else(|| Py::text(piece), |p| Py::Text(Text::Borrowed(p)))
         }
-        Cow::Owned(_) => Py::text(piece),
+        Text::Shared(_) => Py::text(piece),
     }
 }
 
 /// A text argument.
-pub(super) fn word<'a>(value: Py<'a>) -> Result<Cow<'a, str>, Fault> {
+pub(super) fn word<'a>(value: Py<'a>) -> Result<Text<'a>, Fault> {
     match value {
         Py::Text(text) => Ok(text),
         other => Err(Fault::kind("a text", &other)),
@@ -237,18 +236,20 @@ fn join<'a>(machine: &mut Machine<'a>, separator: &str, items: Vec<Py<'a>>) -> O
         if i > 0 {
             out.push_str(separator);
         }
+        machine.walk(&item)?;
+        machine.burn(separator.len() / 64)?;
         match item {
             Py::Text(text) => out.push_str(&text),
             other => return Err(Fault::Type(format!("sequence item {i}: expected str, {} found", other.kind()))),
         }
-        machine.grow(out.len())?;
+        machine.holds(out.len())?;
     }
     Ok(Py::text(out))
 }
 
 fn split<'a>(
     machine: &mut Machine<'a>,
-    text: &Cow<'a, str>,
+    text: &Text<'a>,
     separator: Option<Py<'a>>,
     most: Option<Py<'a>>,
     from_end: bool,

@@ -1,6 +1,5 @@
 //! Python's values, as far as templates have them. What a context shows is borrowed, never copied.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -10,17 +9,18 @@ use jiff::civil::Date;
 
 use super::call::Fault;
 use super::context::{StreamSlice, Variable};
+use super::shared::Text;
 use crate::datetime::{IsoDuration, Moment};
 
 #[derive(Clone)]
 pub(super) enum Py<'a> {
     /// What isn't there, with its name. It prints as nothing; looking into it is a fault.
-    Undefined(Cow<'a, str>),
+    Undefined(Text<'a>),
     None,
     Bool(bool),
     Int(i128),
     Float(f64),
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     Array(&'a [Value]),
     Object(&'a Map),
     Headers(&'a Map),
@@ -34,8 +34,8 @@ pub(super) enum Py<'a> {
     /// Microseconds.
     Delta(i64),
     Duration(IsoDuration),
-    Method(Rc<Py<'a>>, Cow<'a, str>),
-    Function(Cow<'a, str>),
+    Method(Rc<Py<'a>>, Text<'a>),
+    Function(Text<'a>),
     Loop(Rc<LoopState<'a>>),
 }
 
@@ -55,7 +55,7 @@ impl<'a> Py<'a> {
                 (None, Some(int)) => Self::Int(int.into()),
                 (None, None) => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Value::String(text) => Self::Text(Cow::Borrowed(text)),
+            Value::String(text) => Self::Text(Text::Borrowed(text)),
             Value::Array(items) => Self::Array(items),
             Value::Object(members) => Self::Object(members),
         }
@@ -70,8 +70,8 @@ impl<'a> Py<'a> {
         }
     }
 
-    pub fn text(text: impl Into<String>) -> Self {
-        Self::Text(Cow::Owned(text.into()))
+    pub fn text(text: impl Into<Rc<str>>) -> Self {
+        Self::Text(Text::Shared(text.into()))
     }
 
     pub fn list(items: Vec<Py<'a>>) -> Self {
@@ -86,7 +86,7 @@ impl<'a> Py<'a> {
         Self::Dict(Rc::new(RefCell::new(members)))
     }
 
-    pub fn undefined(name: impl Into<Cow<'a, str>>) -> Self {
+    pub fn undefined(name: impl Into<Text<'a>>) -> Self {
         Self::Undefined(name.into())
     }
 
@@ -184,10 +184,10 @@ impl<'a> Py<'a> {
     pub fn items(&self) -> Result<Vec<Py<'a>>, Fault> {
         Ok(match self {
             Self::Undefined(_) => Vec::new(),
-            Self::Text(Cow::Borrowed(text)) => {
-                text.char_indices().map(|(at, c)| Py::Text(Cow::Borrowed(&text[at..at + c.len_utf8()]))).collect()
+            Self::Text(Text::Borrowed(text)) => {
+                text.char_indices().map(|(at, c)| Py::Text(Text::Borrowed(&text[at..at + c.len_utf8()]))).collect()
             }
-            Self::Text(text) => text.chars().map(Py::text).collect(),
+            Self::Text(text) => text.chars().map(|c| Py::text(c.to_string())).collect(),
             Self::Array(items) => items.iter().map(Py::of).collect(),
             Self::List(items) => items.borrow().clone(),
             Self::Tuple(items) => items.to_vec(),
@@ -205,7 +205,7 @@ impl<'a> Py<'a> {
             Self::Dict(members) | Self::Namespace(members) => return members.borrow().clone(),
             _ => return Vec::new(),
         };
-        members.iter().map(|(key, value)| (Py::Text(Cow::Borrowed(key)), Py::of(value))).collect()
+        members.iter().map(|(key, value)| (Py::Text(Text::Borrowed(key)), Py::of(value))).collect()
     }
 
     /// The member of a mapping. A key that can't be one is a fault.
@@ -238,15 +238,14 @@ impl<'a> Py<'a> {
             (Self::Array(a), Self::Array(b)) => a == b,
             (Self::Object(a), Self::Object(b)) => a == b,
             (Self::Tuple(a), Self::Tuple(b)) => all_equal(a, b),
+            (Self::Array(_) | Self::List(_), Self::Array(_) | Self::List(_)) if self.len() != other.len() => false,
             (Self::Array(_) | Self::List(_), Self::Array(_) | Self::List(_)) => match (self.items(), other.items()) {
                 (Ok(a), Ok(b)) => all_equal(&a, &b),
                 _ => false,
             },
             _ if self.is_mapping() && other.is_mapping() => {
-                let members = self.members();
-                Some(members.len()) == other.len()
-                    && members
-                        .iter()
+                self.len() == other.len()
+                    && (self.members().iter())
                         .all(|(key, value)| matches!(other.member(key), Ok(Some(found)) if found.equals(value)))
             }
             _ => match (self.as_int(), other.as_int()) {
@@ -314,6 +313,47 @@ impl<'a> Py<'a> {
         })
     }
 
+    /// What it takes to walk through the whole value, in quarters of a step, up to what is left; what is shared is
+    /// walked through each time. What a context shows counts with its own size only: nothing in it is there twice.
+    pub fn walk(&self, left: &mut usize, depth: usize) -> Result<(), Fault> {
+        let mut take = |units: usize| match left.checked_sub(units + 1) {
+            Some(less) => {
+                *left = less;
+                Ok(())
+            }
+            None => Err(Fault::endless()),
+        };
+        if depth > MAX_DEPTH {
+            return Err(Fault::Stopped(format!("a value is nested more than {MAX_DEPTH} levels deep")));
+        }
+        match self {
+            Self::Text(text) => take(text.len() / 16),
+            Self::Array(items) => take(items.len()),
+            Self::Object(members) | Self::Headers(members) => take(members.len()),
+            Self::List(items) => {
+                take(0)?;
+                items.borrow().iter().try_for_each(|item| item.walk(left, depth + 1))
+            }
+            Self::Tuple(items) => {
+                take(0)?;
+                items.iter().try_for_each(|item| item.walk(left, depth + 1))
+            }
+            Self::Loop(state) => {
+                take(0)?;
+                state.items.iter().try_for_each(|item| item.walk(left, depth + 1))
+            }
+            Self::Dict(members) | Self::Namespace(members) => {
+                take(0)?;
+                members.borrow().iter().try_for_each(|(key, value)| {
+                    key.walk(left, depth + 1)?;
+                    value.walk(left, depth + 1)
+                })
+            }
+            Self::Method(owner, _) => owner.walk(left, depth + 1),
+            _ => take(0),
+        }
+    }
+
     /// Whether it is, or holds, the given list or mapping.
     pub fn holds(&self, address: *const ()) -> bool {
         match self {
@@ -328,6 +368,9 @@ impl<'a> Py<'a> {
         }
     }
 }
+
+/// How deep what a template makes may be nested.
+const MAX_DEPTH: usize = 200;
 
 fn all_equal<'a>(a: &[Py<'a>], b: &[Py<'a>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b))

@@ -2,6 +2,7 @@
 //!
 //! Owns compiling, and taking records out of stored pages. What asks is a session of its own.
 
+mod place;
 mod position;
 mod reading;
 

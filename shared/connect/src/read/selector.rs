@@ -122,6 +122,15 @@ impl Selector {
         Ok((records, count))
     }
 
+    /// What to say of an answer without records, when they can't be where they are looked for.
+    pub fn missed(&self, response: &Response, cx: &Context) -> Option<String> {
+        if response.body.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let headers = crate::http::header_map(response);
+        self.extractor.missed(Answer { decoder: &self.decoder, body: &response.body, headers: &headers }, cx)
+    }
+
     pub fn extract_values(&self, response: &Response, cx: &Context) -> Result<Vec<Value>, Failure> {
         let mut values = Vec::new();
         self.each_value(response, cx, |value| {

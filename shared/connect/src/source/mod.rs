@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod check;
 mod dynamic;
+mod plain_schema;
 pub mod rules;
 pub mod secrets;
 pub mod spec;

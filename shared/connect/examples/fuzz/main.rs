@@ -4,17 +4,14 @@
 //! An input that panics is printed by the panic's message and ends the run; one that takes longer than `--slow`
 //! seconds is printed and ends it too. `fuzz/` has the same targets for cargo-fuzz.
 
-use std::collections::BTreeMap;
+mod targets;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use teal_connect::interpolate::{Context, Template};
-use teal_connect::manifest_yaml;
-use teal_connect::node::NoFiles;
-use teal_connect::source::Source;
-use teal_connect::source::catalog::Catalog;
-use teal_connect::value::{Value, json};
+use teal_connect::value::Value;
+
+use targets::{interpolation, manifest, yaml};
 
 const PIECES: &[&str] = &[
     "{{",
@@ -130,27 +127,6 @@ fn changed(random: &mut Random, corpus: &[String]) -> String {
         }
     }
     text
-}
-
-fn interpolation(text: &str) {
-    let config = json!({ "name": "amber", "list": [1, "a", null], "nested": { "a": 1.5 }, "yes": true });
-    let Ok(template) = Template::compile(text) else { return };
-    let context = Context::new(jiff::Timestamp::UNIX_EPOCH).with("config", &config).with("record", &config);
-    let _ = template.render(&context);
-}
-
-fn yaml(text: &str) {
-    let _ = manifest_yaml::load(text);
-}
-
-/// Loaded, checked, and its streams compiled.
-fn manifest(text: &str) {
-    let config = json!({ "url": "https://api.example.com", "key": "k", "mode": "second" });
-    let now = jiff::Timestamp::UNIX_EPOCH;
-    let source = Source::new(text, Some(config), Arc::new(NoFiles), Catalog::default(), BTreeMap::new(), now);
-    let Ok(source) = source else { return };
-    let (Ok(mut session), Ok(mut building)) = (source.session(Arc::new(|| 0)), source.building(None)) else { return };
-    let _ = building.step(&mut session, now);
 }
 
 /// The manifests of the project.
