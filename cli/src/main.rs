@@ -29,6 +29,10 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{Missing, NoToken, Place};
 
+/// Deliveries and records are many small allocations, which one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Some(command) = connector::alone() {
         return one_thread().block_on(connector::run(command));

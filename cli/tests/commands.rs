@@ -2,16 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod trial;
 
 use serde_json::{Value as Json, json};
 use teal_stand_in::{Blue, BlueOptions};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
-
-const CONNECTOR: &str = include_str!("../../connectors/nowrep-blue.yaml");
+use trial::{Ran, Trial};
 
 const YAML: &str = r#"
 system: trial
@@ -28,75 +24,15 @@ entities:
       name: string
 "#;
 
-/// A folder with a system in it.
-struct Trial {
-    dir: TempDir,
-    url: String,
-}
-
-impl Trial {
-    fn new(yaml: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("teal.yaml"), yaml).unwrap();
-        std::fs::write(dir.path().join("blue.yaml"), CONNECTOR).unwrap();
-        Self { dir, url: "http://127.0.0.1:1".to_owned() }
-    }
-
-    async fn with_source() -> (Self, Blue) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = BlueOptions { talents: 3, boards: 5, media_tags: 2, ..BlueOptions::default() };
-        let key = options.key.clone();
-        let blue = Blue::start_on(listener, options).unwrap();
-        let mut trial = Self::new(YAML);
-        trial.url = blue.url();
-        let secrets = trial.dir.path().join(".teal/secrets");
-        std::fs::create_dir_all(&secrets).unwrap();
-        trial.write_secret(&secrets.join("blue-api-key"), &key);
-        (trial, blue)
-    }
-
-    fn write_secret(&self, path: &Path, secret: &str) {
-        std::fs::write(path, secret).unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_teal"));
-        command.args(args).current_dir(self.dir.path()).env("BLUE_URL", &self.url).env("NO_COLOR", "1");
-        command.env_remove("TEAL_DATA").env_remove("TEAL_LOG").env_remove("TEAL_SECRET_BLUE_API_KEY");
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args).output().unwrap())
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.dir.path().join(name), text).unwrap();
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// The one line of JSON that stdout is.
-    fn json(&self) -> Json {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
+async fn with_source() -> (Trial, Blue) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = BlueOptions { talents: 3, boards: 5, media_tags: 2, ..BlueOptions::default() };
+    let key = options.key.clone();
+    let blue = Blue::start_on(listener, options).unwrap();
+    let mut trial = Trial::new(YAML);
+    trial.url = blue.url();
+    trial.secret("blue-api-key", &key);
+    (trial, blue)
 }
 
 #[test]
@@ -160,7 +96,7 @@ fn a_wrong_command_line_is_its_own_exit_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_is_told_in_one_line_of_json_and_can_be_looked_at_afterwards() {
-    let (trial, _blue) = Trial::with_source().await;
+    let (trial, _blue) = with_source().await;
     let ran = trial.run(&["sync", "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let run = ran.json();
@@ -182,7 +118,7 @@ async fn a_sync_is_told_in_one_line_of_json_and_can_be_looked_at_afterwards() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_shows_the_difference_and_leaves_readers_with_what_they_had() {
-    let (trial, blue) = Trial::with_source().await;
+    let (trial, blue) = with_source().await;
     assert_eq!(trial.run(&["sync", "-q"]).code, Some(0));
     let before = trial.run(&["export"]).out;
     // Another mapping makes other rows of the same records.
@@ -208,21 +144,17 @@ async fn a_dry_run_shows_the_difference_and_leaves_readers_with_what_they_had() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_dev_runs_commands_are_answered_by_it() {
-    let (trial, _blue) = Trial::with_source().await;
-    let mut command = trial.command(&["dev", "--json", "--listen", "127.0.0.1:0"]);
-    let mut dev = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
-    let hello: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!(hello["event"], "ready", "{hello}");
+    let (trial, _blue) = with_source().await;
+    let mut dev = trial.dev();
 
     let ran = trial.run(&["sync", "--json"]);
     assert_eq!((ran.code, &ran.json()["cause"]), (Some(0), &json!("token file")), "{ran:?}");
-    let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let told: Json = serde_json::from_str(&dev.told.next().unwrap().unwrap()).unwrap();
     assert_eq!(told["id"], ran.json()["id"], "dev tells of it, too");
     teal_local::upstream::install_tls();
     let get = |address: &str, token: &str| {
-        let url = format!("{}{address}", hello["api"].as_str().unwrap());
-        let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(token.trim());
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().get(dev.url(address));
+        let request = request.bearer_auth(token.trim());
         async move { request.send().await.unwrap() }
     };
     let token = std::fs::read_to_string(trial.dir.path().join(".teal/token")).unwrap();
@@ -244,13 +176,11 @@ async fn while_dev_runs_commands_are_answered_by_it() {
     assert_eq!(trial.run(&["export"]).out, "");
     let second = trial.run(&["dev", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.code, Some(5), "{second:?}");
-    dev.kill().unwrap();
-    dev.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_in_a_second_place_makes_the_system_again_and_a_damaged_one_does_not() {
-    let (trial, _blue) = Trial::with_source().await;
+    let (trial, _blue) = with_source().await;
     let backups = tempfile::tempdir().unwrap();
     let yaml = format!("{YAML}backups: {{ full: rate(1 day), keep: 7d, second: '{}' }}\n", backups.path().display());
     trial.write("teal.yaml", &yaml);
@@ -284,7 +214,7 @@ async fn a_backup_in_a_second_place_makes_the_system_again_and_a_damaged_one_doe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_of_the_log_says_which_run_source_stream_and_version_it_is_about() {
-    let (trial, _blue) = Trial::with_source().await;
+    let (trial, _blue) = with_source().await;
     let mut sync = trial.command(&["sync", "--full", "--log-format", "json"]);
     let ran = Ran::of(sync.env("TEAL_LOG", "teal=info").output().unwrap());
     let lines = ran.err.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
@@ -296,7 +226,7 @@ async fn a_line_of_the_log_says_which_run_source_stream_and_version_it_is_about(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_is_imported_by_another_installation() {
-    let (trial, _blue) = Trial::with_source().await;
+    let (trial, _blue) = with_source().await;
     assert_eq!(trial.run(&["sync", "--full"]).code, Some(0));
     let file = trial.dir.path().join("rows.jsonl").display().to_string();
     assert_eq!(trial.run(&["export", "--out", &file]).code, Some(0));

@@ -80,13 +80,17 @@ pub async fn sign(cx: &Context, args: &SignArgs) -> anyhow::Result<()> {
     let body = std::fs::read(&args.body).with_context(|| format!("can't read '{}'", args.body.display()))?;
     let system = system(cx)?;
     let hook = hook(&system, &args.source)?;
+    let cant = || anyhow!("only the sender of '{}' can sign for it", args.source);
+    if !hook.verify.gate.has_secret() {
+        return Err(cant());
+    }
     let now = SystemClock.now();
     let key = hook.verify.keys.iter().find(|key| key.lifetime.holds(now.0));
     let name = &key.ok_or_else(|| anyhow!("no secret of '{}' is valid now", args.source))?.secret.0;
     let secret = LocalSecrets::new(cx.place.data.join("secrets")).get(name).await?;
     let secret = secret.ok_or_else(|| anyhow!("there is no secret '{name}' here"))?;
     let signed = hook.verify.gate.sign(&body, secret.expose(), &args.id, now.0);
-    let signed = signed.ok_or_else(|| anyhow!("only the sender of '{}' can sign for it", args.source))?;
+    let signed = signed.ok_or_else(cant)?;
     let in_address = hook.verify.gate.secret_places().1.is_some();
     let shown: Json = signed.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
     cx.output.result(&shown, || render::gate::curl(&hook.path, &args.body, &signed, in_address))
@@ -131,7 +135,7 @@ fn captured(bytes: &[u8]) -> anyhow::Result<Captured> {
     let head = std::str::from_utf8(&bytes[..end]).context("the headers are no text")?;
     let mut lines = head.lines();
     let mut line = lines.next().unwrap_or_default().split(' ');
-    let (Some(method), Some(target)) = (line.next(), line.next()) else {
+    let (Some(method), Some(target)) = (line.next(), line.next().filter(|target| target.contains('/'))) else {
         bail!("the file does not begin with a request line such as 'POST /hooks/a HTTP/1.1'");
     };
     let query = target.split_once('?').map_or("", |(_, query)| query);

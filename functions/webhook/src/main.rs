@@ -5,6 +5,7 @@ use std::sync::Arc;
 use teal::domain::QueueName;
 use teal::pipeline::Systems;
 use teal::pipeline::webhook::{Memory, Webhook};
+use teal::ports::InTurn;
 use teal::trigger::callers::Nobody;
 use teal::trigger::http::{CurrentHooks, Http};
 use teal_aws::host::{self, Error, Function};
@@ -17,8 +18,8 @@ async fn main() -> Result<(), Error> {
     let ledger = function.ledger()?;
     let systems = Arc::new(Systems::without_connectors(ledger.clone(), blobs.clone()));
     let webhook = Webhook {
+        intake: Arc::new(InTurn { blobs: blobs.clone(), queue: function.queue(&[QueueName::Transform])? }),
         blobs,
-        queue: function.queue(&[QueueName::Transform])?,
         secrets: function.secrets(),
         ledger,
         upstream: Arc::new(HttpUpstream::public_only()?),

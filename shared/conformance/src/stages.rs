@@ -13,8 +13,8 @@ use teal::pipeline::transform::Transform;
 use teal::pipeline::upkeep::Upkeep;
 use teal::pipeline::webhook::{Memory, Webhook};
 use teal::ports::{
-    BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, Ledger,
-    LedgerReader, QueueSender, Secrets, Upstream,
+    BlobAdmin, BlobReader, BlobWriter, Clock, Elsewhere, EntityAdmin, EntityReader, EntityWriter, Entropy, InTurn,
+    Ledger, LedgerReader, QueueSender, Secrets, Upstream,
 };
 
 pub struct Stages {
@@ -122,8 +122,8 @@ impl Stages {
             }),
             serve: Arc::new(Serve { entities, ledger: served, clock: clock.clone() }),
             webhook: Webhook {
+                intake: Arc::new(InTurn { blobs: blobs.clone(), queue }),
                 blobs,
-                queue,
                 secrets,
                 ledger: candidates,
                 upstream: outside,

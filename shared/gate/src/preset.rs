@@ -3,6 +3,8 @@
 //! Sources and traps of each are in docs/webhooks. A preset is a [`Policy`] like any other: what teal.yaml says
 //! besides changes a member of it.
 
+use std::time::Duration;
+
 use crate::handshake::Ask;
 use crate::key::Encoding;
 use crate::message::Template;
@@ -57,6 +59,28 @@ const FIVE_MINUTES: u64 = 300_000;
 const TWO_HOURS: u64 = 7_200_000;
 
 impl Preset {
+    /// For how long the sender repeats a delivery that got no good answer, or lets it be sent again by hand; `None` where
+    /// nobody says.
+    #[must_use]
+    pub fn repeats(self) -> Option<Duration> {
+        let minutes = match self {
+            Self::Slack => 6,
+            Self::Sns => 60,
+            Self::Mailchimp => 75,
+            Self::Shopify => 4 * 60,
+            Self::Airtable | Self::Notion => 24 * 60,
+            Self::Apify | Self::GitHub | Self::Stripe => 72 * 60,
+            Self::Standard => 76 * 60,
+            Self::Mandrill
+            | Self::GoogleCalendar
+            | Self::WebSub
+            | Self::SharedSecret
+            | Self::UrlSecret
+            | Self::Hmac => return None,
+        };
+        Some(Duration::from_secs(minutes * 60))
+    }
+
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

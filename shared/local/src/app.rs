@@ -38,7 +38,7 @@ use teal::pipeline::{StageError, Systems};
 use teal::ports::queue::{Outgoing, send_all};
 use teal::ports::{
     BlobAdmin, BlobReader, BlobStore, BlobWriter, Clock, Connectors, EntityAdmin, EntityReader, EntityWriter, Entropy,
-    Fault, Ledger, LedgerReader, QueueSender, Secrets, Upstream,
+    Fault, Intake, Ledger, LedgerReader, QueueSender, Secrets, Upstream,
 };
 use teal::trigger::callers::StaticTokens;
 use teal::trigger::http::{CurrentHooks, Http};
@@ -53,6 +53,7 @@ use crate::host::queues::{WorkerSettings, Workers};
 use crate::host::scheduler::{Entry, Scheduler};
 use crate::host::stop::Stop;
 use crate::inbox::{Inbox, InboxOptions, Queue};
+use crate::intake::LocalIntake;
 use crate::lock::{DataLock, LockError};
 use crate::metrics::LocalMetrics;
 use crate::probe::{ProbeOptions, Probes};
@@ -117,6 +118,7 @@ pub struct Local {
     pub ledger: Arc<dyn Ledger>,
     pub reader: Arc<dyn EntityReader>,
     pub queue: Arc<Queue>,
+    pub intake: Arc<dyn Intake>,
     pub clock: Arc<dyn Clock>,
     pub systems: Arc<Systems>,
     pub poll: Arc<Poll>,
@@ -145,7 +147,8 @@ impl Local {
         let inbox = Inbox::open(&options.dir, clock.clone(), options.inbox)?;
         let queue = inbox.queue();
         let sender: Arc<dyn QueueSender> = queue.clone();
-        let blobs = Arc::new(LocalBlobs::open(&options.dir, inbox)?);
+        let blobs = Arc::new(LocalBlobs::open(&options.dir, inbox.clone())?);
+        let intake: Arc<dyn Intake> = Arc::new(LocalIntake::new(blobs.clone(), inbox.clone(), clock.clone()));
         let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(options.dir.join("secrets")));
         let upstream: Arc<dyn Upstream> = Arc::new(HttpUpstream::new()?);
         let ledger: Arc<dyn Ledger> = store.clone();
@@ -156,7 +159,8 @@ impl Local {
         let blob_reader: Arc<dyn BlobReader> = blobs.clone();
         let blob_writer: Arc<dyn BlobWriter> = blobs.clone();
         let blob_admin: Arc<dyn BlobAdmin> = blobs.clone();
-        let systems = Arc::new(Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors));
+        let systems = Systems::new(ledger_reader.clone(), blob_reader.clone(), secrets.clone(), connectors);
+        let systems = Arc::new(systems.alone());
         let at = |stage| probes.stage(stage);
         let collected = Arc::new(Prometheus::default());
         let meter: Arc<dyn Meter> = collected.clone();
@@ -189,8 +193,8 @@ impl Local {
             meter: meter.clone(),
         });
         let webhook = Webhook {
+            intake: at("webhook").intake(&intake),
             blobs: at("webhook").blobs(&blob_writer),
-            queue: at("webhook").queue(&sender),
             secrets,
             ledger: at("webhook").ledger(&ledger),
             upstream: Arc::new(HttpUpstream::public_only()?),
@@ -249,6 +253,7 @@ impl Local {
             ledger,
             reader,
             queue,
+            intake,
             clock,
             systems,
             switch,

@@ -9,6 +9,7 @@ pub mod blobs;
 pub mod console;
 pub mod host;
 pub mod inbox;
+mod intake;
 pub mod lock;
 mod metrics;
 pub mod probe;

@@ -23,8 +23,8 @@ use teal::ports::blobs::Put;
 use teal::ports::entities::{Dropped, Gate, GenerationSpec, Merged, Writer};
 use teal::ports::ledger::Item;
 use teal::ports::{
-    BlobAdmin, BlobError, BlobWriter, EntitiesError, EntityAdmin, EntityWriter, Fault, ItemKey, Ledger, LedgerError,
-    LedgerReader, Outgoing, QueueSender, Write,
+    Arrived, BlobAdmin, BlobError, BlobWriter, EntitiesError, EntityAdmin, EntityWriter, Fault, Intake, ItemKey,
+    Ledger, LedgerError, LedgerReader, Outgoing, QueueSender, Write,
 };
 
 use crate::app::LocalError;
@@ -124,6 +124,11 @@ impl StageProbe {
     }
 
     #[must_use]
+    pub fn intake(&self, inner: &Arc<dyn Intake>) -> Arc<dyn Intake> {
+        if self.is_off() { inner.clone() } else { Arc::new(Watched { inner: inner.clone(), probe: self.clone() }) }
+    }
+
+    #[must_use]
     pub fn blob_admin(&self, inner: &Arc<dyn BlobAdmin>) -> Arc<dyn BlobAdmin> {
         if self.is_off() { inner.clone() } else { Arc::new(Watched { inner: inner.clone(), probe: self.clone() }) }
     }
@@ -208,6 +213,13 @@ impl Ledger for Watched<dyn Ledger> {
 impl BlobWriter for Watched<dyn BlobWriter> {
     async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Put, BlobError> {
         self.probe.around("blobs.put", self.inner.put_if_absent(key, bytes)).await
+    }
+}
+
+#[async_trait]
+impl Intake for Watched<dyn Intake> {
+    async fn take_in(&self, arrived: Arrived) -> Result<Put, BlobError> {
+        self.probe.around("intake.take_in", self.inner.take_in(arrived)).await
     }
 }
 

@@ -333,7 +333,8 @@ pub static LEASE: Section = Section {
         key("confirm", Kind::Boolean, "The sender asks back, and only then it is valid.").default("false"),
         key("life", Kind::Duration, "How long a subscription lives that says nothing else. Renewed at half of it.")
             .default("7d"),
-        key("cover", Kind::Duration, "How often the source is polled while there is none.").default("15m"),
+        key("cover", Kind::Duration, "How often the source is polled while there is none; at least 12m.")
+            .default("15m"),
     ],
 };
 

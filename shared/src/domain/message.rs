@@ -104,6 +104,15 @@ impl Message {
         }
     }
 
+    /// The same, of a delivery that was stored already.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        if let Self::Delivery { arrival, .. } = &mut self {
+            *arrival = Arrival::Again;
+        }
+        self
+    }
+
     /// The run that it is about.
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {

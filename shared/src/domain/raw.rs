@@ -115,7 +115,8 @@ pub struct Part {
 impl Raw {
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = serde_json::to_vec(&self.head).expect("a raw head has only string keys");
+        let mut out = Vec::with_capacity(self.body.len() + 1024);
+        serde_json::to_writer(&mut out, &self.head).expect("a raw head has only string keys");
         out.push(b'\n');
         out.extend_from_slice(&self.body);
         out.into()

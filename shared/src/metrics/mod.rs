@@ -130,8 +130,13 @@ impl<T> Default for Series<T> {
 impl<T: Default> Series<T> {
     fn update(&self, metric: &'static Metric, labels: &[&str], change: impl FnOnce(&mut T)) {
         debug_assert_eq!(metric.labels.len(), labels.len(), "{} has labels {:?}", metric.name, metric.labels);
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_it = all.range_mut((metric.name, Vec::new())..).take_while(|((name, _), _)| *name == metric.name);
+        let known = |series: &&Labelled| series.1.iter().map(String::as_str).eq(labels.iter().copied());
+        if let Some((_, (_, value))) = of_it.into_iter().find(|(series, _)| known(series)) {
+            return change(value);
+        }
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         change(&mut all.entry((metric.name, labels)).or_insert_with(|| (metric, T::default())).1);
     }
 }

@@ -48,6 +48,17 @@ impl Compiled {
     }
 }
 
+/// What is in force, for a process that nobody else deploys beside.
+#[derive(Default)]
+struct InForce {
+    /// Kept while nobody is about to deploy.
+    loaded: Option<Arc<Loaded>>,
+    /// How many are about to; one that was given up half-way for good, as nobody knows what came of it.
+    deploying: u64,
+    /// How many were, so that what was read before is not kept after.
+    deployed: u64,
+}
+
 pub struct Systems {
     ledger: Arc<dyn LedgerReader>,
     blobs: Arc<dyn BlobReader>,
@@ -55,6 +66,8 @@ pub struct Systems {
     /// Nobody's who neither asks a source nor reads its answers.
     connectors: Option<Arc<dyn Connectors>>,
     compiled: Arc<Compiled>,
+    /// Nobody's who shares the ledger with other processes: it is read each time then.
+    in_force: Option<Mutex<InForce>>,
     /// Those that were read. What a generation was made from never changes.
     generations: Mutex<BTreeMap<GenerationId, Generation>>,
 }
@@ -75,6 +88,7 @@ impl Systems {
             secrets,
             connectors: Some(connectors),
             compiled: Arc::default(),
+            in_force: None,
             generations: Mutex::default(),
         }
     }
@@ -87,6 +101,7 @@ impl Systems {
             secrets: Arc::new(EmptySecrets),
             connectors: None,
             compiled: Arc::default(),
+            in_force: None,
             generations: Mutex::default(),
         }
     }
@@ -97,11 +112,45 @@ impl Systems {
         Self { compiled, ..self }
     }
 
+    /// For a process that has the ledger for itself, and deploys through this: it remembers what is in force.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { in_force: Some(Mutex::default()), ..self }
+    }
+
     /// The system that is in force now.
     pub async fn current(&self) -> Result<Arc<Loaded>, StageError> {
+        let known = self.in_force().map(|known| (known.loaded.clone(), known.deployed));
+        if let Some((Some(loaded), _)) = known {
+            return Ok(loaded);
+        }
         let item: Option<ledger::Stored<ConfigItem>> =
             ledger::read(self.ledger.as_ref(), &ledger::config_key()).await?;
-        self.get(&item.ok_or(StageError::NoConfig)?.value.hash).await
+        let loaded = self.get(&item.ok_or(StageError::NoConfig)?.value.hash).await?;
+        if let (Some((_, before)), Some(mut now)) = (known, self.in_force())
+            && (now.deploying, now.deployed, loaded.lacks_secrets) == (0, before, false)
+        {
+            now.loaded = Some(loaded.clone());
+        }
+        Ok(loaded)
+    }
+
+    /// Around the write that puts another configuration into force.
+    pub async fn deploying<T>(&self, write: impl Future<Output = T>) -> T {
+        if let Some(mut known) = self.in_force() {
+            known.loaded = None;
+            known.deploying += 1;
+        }
+        let written = write.await;
+        if let Some(mut known) = self.in_force() {
+            known.deploying -= 1;
+            known.deployed += 1;
+        }
+        written
+    }
+
+    fn in_force(&self) -> Option<MutexGuard<'_, InForce>> {
+        self.in_force.as_ref().map(|known| known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub async fn get(&self, hash: &ConfigHash) -> Result<Arc<Loaded>, StageError> {
@@ -206,4 +255,78 @@ pub fn missing_streams(system: &System, source: &Source, connector: &dyn Connect
             format!("source '{}' has no stream '{stream}'; its connector has {}", source.name, names.join(", "))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::domain::Millis;
+    use crate::pipeline::fakes::{MemoryBlobs, MemoryLedger, ready};
+    use crate::ports::BlobWriter as _;
+
+    struct World {
+        ledger: Arc<MemoryLedger>,
+        systems: Systems,
+        hashes: [ConfigHash; 2],
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (ledger, blobs) = (Arc::new(MemoryLedger::default()), Arc::new(MemoryBlobs::default()));
+            let hashes = ["one", "two"].map(|name| {
+                let files = [("teal.yaml".to_owned(), format!("system: {name}\nsources: {{}}\nentities: {{}}\n"))];
+                let bundle = Bundle { files: files.into(), env: BTreeMap::new() };
+                ready(blobs.put_if_absent(&Bundle::blob_key(&bundle.hash()), bundle.encode().into())).unwrap();
+                bundle.hash()
+            });
+            let systems = Systems::without_connectors(ledger.clone(), blobs).alone();
+            let world = Self { ledger, systems, hashes };
+            world.write(0);
+            world
+        }
+
+        fn write(&self, nth: usize) {
+            self.ledger.put(ledger::config_key(), &ConfigItem { hash: self.hashes[nth].clone(), at: Millis(0) });
+        }
+
+        fn in_force(&self) -> usize {
+            let current = ready(self.systems.current()).unwrap();
+            self.hashes.iter().position(|hash| *hash == current.system.hash).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_is_in_force_is_remembered_until_something_else_is_deployed() {
+        let world = World::new();
+        assert_eq!(world.in_force(), 0);
+        world.write(1);
+        assert_eq!(world.in_force(), 0, "nobody deployed it through this");
+        ready(world.systems.deploying(async { world.write(1) }));
+        assert_eq!(world.in_force(), 1);
+    }
+
+    #[test]
+    fn what_was_read_while_somebody_deployed_is_not_remembered() {
+        let world = World::new();
+        ready(world.systems.deploying(async {
+            assert_eq!(world.in_force(), 0);
+            world.write(1);
+        }));
+        assert_eq!(world.in_force(), 1);
+    }
+
+    #[test]
+    fn after_a_deployment_of_which_nobody_knows_the_end_it_is_read_each_time() {
+        let world = World::new();
+        {
+            let mut given_up = pin!(world.systems.deploying(std::future::pending::<()>()));
+            assert_eq!(given_up.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+        }
+        assert_eq!(world.in_force(), 0);
+        world.write(1);
+        assert_eq!(world.in_force(), 1);
+    }
 }

@@ -168,7 +168,7 @@ impl Http {
         let hooks = self.hooks.as_ref().ok_or_else(no_route)?;
         let path = path.strip_prefix("/hooks/").ok_or_else(no_route)?.to_owned();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         let Request { method, raw_query: query, body, .. } = request;
         Ok(hooks.receive(HookRequest { method, path, query, headers, body }).await)
     }

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
-use teal::domain::{EntityName, Key, Pointer, RunState, Version};
+use teal::domain::{EntityName, Key, Pointer, RunState, SourceId, Version};
 use teal::pipeline::admin::{RejectFilter, export};
+use teal::pipeline::changelog::LogEntry;
+use teal::pipeline::inbox::{self, Entry, Fate};
 use teal::pipeline::ledger;
 use teal::pipeline::poll::Budget;
+use teal::ports::LedgerError;
 use teal::ports::entities::ListQuery;
 use teal_connect::ManifestConnectors;
 use teal_local::Local;
@@ -54,6 +57,8 @@ pub enum Loss {
     Incomplete(String),
     /// Deliveries that got a 2xx and are neither applied nor rejected.
     Acked(Vec<String>),
+    /// Deliveries that were not entered into the change log once, or not done with once.
+    Times(Vec<String>),
     /// The queues don't become empty, or the dead letters not.
     Stuck(String),
     /// Once everything is delivered, what readers see differs from the undisturbed run's.
@@ -108,6 +113,7 @@ async fn look(
         losses.push(Loss::Acked(lost));
     }
     losses.extend(dead_letters(&local).await?);
+    losses.extend(not_once(&local, plan, &promised.acked).await?);
 
     // Whoever got no answer sends again.
     let stage = webhook_stage(&local, &secrets);
@@ -118,6 +124,7 @@ async fn look(
         }
     }
     drain(&local, dir).await.map_err(Loss::Stuck)?;
+    losses.extend(not_once(&local, plan, &plan.hooks().map(|hook| hook.id.clone()).collect()).await?);
     let runs = ledger::recent_runs(local.ledger.as_ref(), usize::MAX).await.map_err(|error| unreadable(&error))?;
     if let Some(run) = runs.iter().find(|run| run.state != RunState::Ended) {
         return Err(Loss::Stuck(format!("run {} does not end", run.id)));
@@ -186,9 +193,10 @@ async fn incomplete(local: &Local, pointer: &Pointer, plan: &Plan, undisturbed: 
         return Ok(None);
     }
     let gone = plan.hooks().filter(|hook| matches!(hook.makes, Makes::Gone { .. })).count();
-    for (name, at_most_more) in [("talents", gone), ("boards", 0), ("media_tags", 0)] {
+    let new = plan.hooks().filter(|hook| hook.is_about_something_new()).count();
+    for (name, new, at_most_more) in [("talents", new, gone + new), ("boards", 0, 0), ("media_tags", 0, 0)] {
         let start = format!("{{\"entity\":\"{name}\",");
-        let least = undisturbed.iter().filter(|line| line.starts_with(&start)).count();
+        let least = undisturbed.iter().filter(|line| line.starts_with(&start)).count() - new;
         let rows = counted.get(&EntityName::new(name)).copied().unwrap_or(0);
         if rows < least || rows > least + at_most_more {
             let what =
@@ -232,6 +240,35 @@ async fn lost(local: &Local, plan: &Plan, acked: &BTreeSet<String>) -> Result<Ve
         }
     }
     Ok(lost)
+}
+
+/// Of those that were thanked for, what was not applied exactly once; of all, what was more than once.
+async fn not_once(local: &Local, plan: &Plan, acked: &BTreeSet<String>) -> Result<Option<Loss>, Loss> {
+    if !plan.once {
+        return Ok(None);
+    }
+    let unreadable = |error: LedgerError| Loss::Unreadable(error.to_string());
+    let (ledger, blue) = (local.ledger.as_ref(), SourceId::new("blue"));
+    let entered: Vec<(String, LogEntry)> =
+        ledger::read_all(ledger, &ledger::log_part(&blue), "").await.map_err(unreadable)?;
+    let records: Vec<(String, Entry)> =
+        ledger::read_all(ledger, &ledger::inbox_part(&blue), "").await.map_err(unreadable)?;
+    let mut times: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (_, entry) in &entered {
+        if let Some((id, _)) = inbox::name(&entry.raw).rsplit_once('-') {
+            times.entry(id).or_default().0 += 1;
+        }
+    }
+    for (_, record) in records.iter().filter(|(_, record)| record.fate == Fate::Applied) {
+        times.entry(&record.id).or_default().1 += 1;
+    }
+    let changes = plan.hooks().filter(|hook| matches!(hook.makes, Makes::Name { .. }));
+    let wrong = changes.filter(|hook| match times.get(hook.id.as_str()) {
+        Some((entered, done)) => *entered > 1 || *done > 1 || acked.contains(&hook.id) && (*entered, *done) != (1, 1),
+        None => acked.contains(&hook.id),
+    });
+    let wrong: Vec<String> = wrong.map(|hook| format!("{} {:?}", hook.id, times.get(hook.id.as_str()))).collect();
+    Ok((!wrong.is_empty()).then_some(Loss::Times(wrong)))
 }
 
 async fn dead_letters(local: &Local) -> Result<Option<Loss>, Loss> {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,17 @@ const HOOK_SECRET: &str = "made-up-hook-secret";
 /// Talents that get a delivery; the others come from the listing alone.
 const HOOKS: usize = 30;
 
+/// Ids of talents that no listing has.
+const NEW: i64 = 1_000_000;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// Where it is missing the subject makes it, as at a first start.
     pub dir: PathBuf,
     pub bundle: Bundle,
     pub phases: Vec<Phase>,
+    /// Whether a delivery's id says that it was there before (`dedupe`), so that each has to be done with once.
+    pub once: bool,
     /// Deliveries that an earlier subject has acked on this disk; nobody sends them again.
     pub acked: BTreeSet<String>,
     pub syncs: Syncs,
@@ -47,6 +53,9 @@ pub struct Phase {
     pub first: Vec<Hook>,
     /// From several senders at the same time.
     pub then: Vec<Hook>,
+    pub senders: usize,
+    /// Between two deliveries of a sender.
+    pub rest: Duration,
     pub version: Version,
 }
 
@@ -82,6 +91,14 @@ pub enum Makes {
         talent: i64,
     },
     Reject,
+}
+
+impl Hook {
+    /// Whether no listing has what it is about.
+    #[must_use]
+    pub fn is_about_something_new(&self) -> bool {
+        matches!(self.makes, Makes::Name { talent, .. } if talent >= NEW)
+    }
 }
 
 impl Plan {
@@ -167,19 +184,55 @@ pub fn phases(blue: &Blue) -> Vec<Phase> {
     let mut changes = blue.ids(Kind::Talents).into_iter().take(HOOKS).enumerate().filter_map(change);
     let mut some = |count| changes.by_ref().take(count).collect::<Vec<_>>();
     let (before, during, again, after) = (some(1), some(HOOKS * 2 / 5), some(HOOKS * 2 / 5), some(HOOKS));
-    vec![
-        Phase { first: before.into_iter().chain([sync(1)]).collect(), then: during, version: Version(1) },
-        Phase { first: vec![sync(2)], then: again, version: Version(2) },
-        Phase { first: Vec::new(), then: after, version: Version(2) },
-    ]
+    let phase = |first, then, version| {
+        // So that commits are shared and overlap, and deliveries come all through a sync.
+        Phase { first, then, senders: 3, rest: Duration::from_millis(10), version: Version(version) }
+    };
+    let begin = before.into_iter().chain([sync(1)]).collect();
+    vec![phase(begin, during, 1), phase(vec![sync(2)], again, 2), phase(Vec::new(), after, 2)]
+}
+
+/// A listing, then so many deliveries as fast as they are taken, each about a talent that no listing has.
+#[must_use]
+pub fn flood(blue: &Blue, count: i64) -> Vec<Phase> {
+    let stated = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
+    let like = blue.record(Kind::Talents, 1).expect("it has talents");
+    let hook = |nth: i64| {
+        let (mut data, name, talent) = (like.clone(), format!("Called {nth}"), NEW + nth);
+        (data["id"], data["updatedAt"]) = (talent.into(), stated.clone().into());
+        (data["portfolios"], data["socials"]) = (json!([]), json!([]));
+        data["profile"]["displayName"] = name.clone().into();
+        if nth % 16 == 5 {
+            data["padding"] = "x".repeat(SMALL + 1).into();
+        }
+        let id = format!("flood-{nth}");
+        let body = json!({ "event": "talent.updated", "sentAt": stated, "data": data }).to_string();
+        Hook { id, body, makes: Makes::Name { talent, name } }
+    };
+    let sync = Hook {
+        id: "sync-1".into(),
+        body: json!({ "event": "sync", "sentAt": stated }).to_string(),
+        makes: Makes::Version(Version(1)),
+    };
+    let phase = |first, then| Phase { first, then, senders: 16, rest: Duration::ZERO, version: Version(1) };
+    vec![phase(vec![sync], Vec::new()), phase(Vec::new(), (0..count).map(hook).collect())]
+}
+
+/// The same system, which knows a delivery by its id.
+#[must_use]
+pub fn deduped(mut bundle: Bundle) -> Bundle {
+    for text in bundle.files.values_mut() {
+        *text = text.replace(" id: { header: x-delivery-id }", " dedupe: { by: [{ header: x-delivery-id }] }");
+    }
+    bundle
 }
 
 /// The webhook stage over an open Teal, without HTTP, so that nothing lies between its answer and the mark.
 #[must_use]
 pub fn webhook_stage(local: &Local, secrets: &Path) -> CurrentHooks {
     let webhook = Webhook {
+        intake: local.intake.clone(),
         blobs: local.admin.blobs.clone(),
-        queue: local.queue.clone(),
         secrets: Arc::new(LocalSecrets::new(secrets)),
         ledger: local.admin.ledger.clone(),
         upstream: Arc::new(HttpUpstream::public_only().expect("HTTPS can be set up")),

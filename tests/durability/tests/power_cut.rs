@@ -1,6 +1,7 @@
 //! Nothing that was promised is lost when the power goes, at any moment; and this test would notice if it were.
 //!
-//! `TEAL_POWER_CUTS` sets how many moments are tried (default 100), `TEAL_POWER_CUT_SEED` which ones.
+//! `TEAL_POWER_CUTS` sets how many moments are tried (default 100), `TEAL_POWER_CUT_SEED` which ones,
+//! `TEAL_POWER_CUT_FLOOD` how many deliveries a flood has (default 150).
 
 #![allow(clippy::unwrap_used, reason = "whatever fails here fails the test")]
 
@@ -14,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use teal_durability_tests::check::{Export, Loss, Promised, losses, undisturbed};
 use teal_durability_tests::disk::{Disk, Files, Keeps, Of};
 use teal_durability_tests::log::Event;
-use teal_durability_tests::plan::{Makes, Plan, Syncs, bundle, phases};
+use teal_durability_tests::plan::{Makes, Plan, Syncs, bundle, deduped, flood, phases};
 use teal_durability_tests::recorder::{Recorder, Recording, forget_shared_memory, write_files};
 use teal_local::blobs::SMALL;
 use teal_stand_in::{Blue, BlueOptions, Fault, FaultRule};
@@ -41,7 +42,14 @@ async fn scene() -> Option<Scene> {
 impl Scene {
     fn record(&self, syncs: Syncs) -> Recording {
         let (bundle, phases) = (bundle(&self.blue).unwrap(), phases(&self.blue));
-        let plan = |dir| Ok(Plan { dir, bundle, phases, acked: BTreeSet::new(), syncs });
+        let plan = |dir| Ok(Plan { dir, bundle, phases, once: false, acked: BTreeSet::new(), syncs });
+        self.record_on(Files::new(), plan)
+    }
+
+    /// So many deliveries at full speed, each known by its id.
+    fn record_flood(&self, count: u64, syncs: Syncs) -> Recording {
+        let (bundle, phases) = (deduped(bundle(&self.blue).unwrap()), flood(&self.blue, count as i64));
+        let plan = |dir| Ok(Plan { dir, bundle, phases, once: true, acked: BTreeSet::new(), syncs });
         self.record_on(Files::new(), plan)
     }
 
@@ -176,6 +184,36 @@ async fn whatever_the_moment_a_power_cut_loses_nothing_that_was_acked_and_the_ru
     let disk = recording.disk().unwrap();
     let found = try_all(&recording, disk, &cuts, Promised::default(), &undisturbed).await;
     assert!(found.is_empty(), "{} of {} cuts: {:#?}", found.len(), cuts.len(), &found[..found.len().min(5)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_flood_what_was_thanked_for_before_the_cut_is_there_after_it_and_applied_once() {
+    let Some(scene) = scene().await else { return };
+    let began = std::time::Instant::now();
+    let count = number("TEAL_POWER_CUT_FLOOD", 150);
+    let recording = scene.record_flood(count, Syncs::ALL);
+    let undisturbed = shown(&recording).await;
+    let acks = |event: &&Event| matches!(event, Event::Mark(mark) if mark.starts_with("ack flood-"));
+    assert_eq!(recording.log.events.iter().filter(acks).count() as u64, count);
+    // While deliveries arrive, and half of them right after an answer, with nothing kept that was not synced.
+    let first = recording.log.events.iter().position(|event| acks(&event)).unwrap();
+    let cuts = number("TEAL_POWER_CUTS", 100) as usize;
+    let mut chosen = after_acks(&recording, cuts / 2);
+    chosen.extend(choose(&recording, cuts, nothing_or_some));
+    chosen.retain(|cut| cut.after >= first);
+    chosen.sort();
+    chosen.dedup();
+    let found = try_all(&recording, recording.disk().unwrap(), &chosen, Promised::default(), &undisturbed).await;
+    assert!(found.is_empty(), "{} of {} cuts: {:#?}", found.len(), chosen.len(), &found[..found.len().min(5)]);
+    println!("{} cuts in a flood of {count} deliveries: all there once, {:.0?}", chosen.len(), began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_flood_with_the_inbox_not_synced_the_same_check_finds_acked_deliveries_lost() {
+    let Some(scene) = scene().await else { return };
+    let recording = scene.record_flood(60, Syncs { inbox_db: false, ..Syncs::ALL });
+    let lost = acked_and_lost(&recording, recording.disk().unwrap()).await;
+    assert!(lost.iter().any(|id| id.starts_with("flood-")), "{lost:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

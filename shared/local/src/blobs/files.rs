@@ -3,11 +3,11 @@
 //! Always holds: a file under its key's name is whole and synced; only [`Files::publish`] gives names, and
 //! its caller makes sure that nobody else does at the same time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use teal::ports::Fault;
 use teal::ports::blobs::Put;
@@ -25,6 +25,9 @@ pub(super) struct Files {
     next_incoming: AtomicU64,
     /// Directories whose own name is known to be durable, so that a put syncs each only once.
     durable: Mutex<BTreeSet<PathBuf>>,
+    /// Directories that are not there, by what their objects' keys begin with: most small objects have none that could be
+    /// files. Nobody but us makes any.
+    absent: Mutex<BTreeMap<String, PathBuf>>,
 }
 
 /// A file with all its bytes synced, and no name that readers look for. Gone when dropped.
@@ -48,6 +51,7 @@ impl Files {
             root,
             next_incoming: AtomicU64::new(0),
             durable: Mutex::new(BTreeSet::from([dir.to_owned()])),
+            absent: Mutex::default(),
         };
         let incoming = files.incoming();
         files.make_directories(&incoming)?;
@@ -59,11 +63,26 @@ impl Files {
     }
 
     pub fn exists(&self, key: &CheckedKey) -> Result<bool, Fault> {
-        if !key.fits_a_file_system() {
+        let parts = key.as_str().rsplit_once('/').map_or("", |(parts, _)| parts);
+        if self.absent().contains_key(parts) || !key.fits_a_file_system() {
             return Ok(false);
         }
+        let exists = |path: &Path| self.disk.exists(path).map_err(|error| judge(path, error));
         let path = self.path(key);
-        self.disk.exists(&path).map_err(|error| judge(&path, error))
+        let found = exists(&path)?;
+        let directory = path.parent().unwrap_or(&self.root);
+        if !found {
+            let mut absent = self.absent();
+            if absent.len() < REMEMBERED && !exists(directory)? {
+                absent.insert(parts.to_owned(), directory.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Held while a directory is made, and while one is found not to be there.
+    fn absent(&self) -> MutexGuard<'_, BTreeMap<String, PathBuf>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn read(&self, key: &CheckedKey) -> Result<Option<Vec<u8>>, Fault> {
@@ -155,11 +174,14 @@ impl Files {
         }
         let parent = directory.parent().expect("the data directory is above and known");
         self.make_directories(parent)?;
+        let mut absent = self.absent();
         match self.disk.make_directory(directory) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(judge(directory, error)),
         }
+        absent.retain(|_, path| path != directory);
+        drop(absent);
         // Also when it was there: whoever made it may not have come this far.
         self.disk.sync_directory(parent).map_err(|error| judge(parent, error))?;
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);

@@ -57,28 +57,23 @@ impl LocalBlobs {
         Ok(Self { inbox, files: Arc::new(Files::open(disk, dir)?) })
     }
 
-    async fn put_row(&self, key: CheckedKey, bytes: Bytes) -> Result<Put, Fault> {
-        let files = Arc::clone(&self.files);
-        let (put, file_there) = self
-            .inbox
-            .file
-            .write(&blob(&key), {
-                let key = key.clone();
-                move |connection| {
-                    if files.exists(&key)? {
-                        return Ok((Put::WasThere, true));
-                    }
-                    let inserted = connection
-                        .prepare_cached("INSERT INTO blob (key, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-                        .execute(params![key.as_str(), &bytes[..]])?;
-                    Ok((if inserted == 1 { Put::Stored } else { Put::WasThere }, false))
-                }
-            })
-            .await?;
-        if file_there {
-            self.on_files(move |files| files.sync_directory_of(&key)).await?;
+    /// How to put an object in a transaction of `inbox.db`; `None` for one that becomes a file.
+    pub(crate) fn row(&self, key: &str, bytes: usize) -> Result<Option<BlobRow>, Fault> {
+        let key = CheckedKey::new(key)?;
+        let is_row = bytes <= SMALL || !key.fits_a_file_system();
+        Ok(is_row.then(|| BlobRow { key, files: Arc::clone(&self.files) }))
+    }
+
+    async fn put_row(&self, row: BlobRow, bytes: Bytes) -> Result<Put, Fault> {
+        let key = row.key.clone();
+        let write = self.inbox.file.write(&blob(&key), move |connection| row.insert(connection, &bytes));
+        match write.await? {
+            Some(put) => Ok(put),
+            None => {
+                self.on_files(move |files| files.sync_directory_of(&key)).await?;
+                Ok(Put::WasThere)
+            }
         }
-        Ok(put)
     }
 
     async fn put_file(&self, key: CheckedKey, bytes: Bytes) -> Result<Put, Fault> {
@@ -109,6 +104,29 @@ impl LocalBlobs {
         F: FnOnce(&Files) -> Result<T, Fault> + Send + 'static,
     {
         on_files(&self.files, work).await
+    }
+}
+
+/// An object that is small enough to share a transaction.
+pub(crate) struct BlobRow {
+    key: CheckedKey,
+    files: Arc<Files>,
+}
+
+impl BlobRow {
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// `None` if the object is a file, whose name may not be durable yet.
+    pub(crate) fn insert(&self, connection: &Connection, bytes: &[u8]) -> Result<Option<Put>, Trouble> {
+        if self.files.exists(&self.key)? {
+            return Ok(None);
+        }
+        let inserted = connection
+            .prepare_cached("INSERT INTO blob (key, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![self.key.as_str(), bytes])?;
+        Ok(Some(if inserted == 1 { Put::Stored } else { Put::WasThere }))
     }
 }
 
@@ -168,11 +186,9 @@ impl BlobReader for LocalBlobs {
 #[async_trait]
 impl BlobWriter for LocalBlobs {
     async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Put, BlobError> {
-        let key = CheckedKey::new(key)?;
-        let put = if bytes.len() > SMALL && key.fits_a_file_system() {
-            self.put_file(key, bytes).await?
-        } else {
-            self.put_row(key, bytes).await?
+        let put = match self.row(key, bytes.len())? {
+            Some(row) => self.put_row(row, bytes).await?,
+            None => self.put_file(CheckedKey::new(key)?, bytes).await?,
         };
         Ok(put)
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use teal::ports::{Clock, Fault};
 
+pub(crate) use queue::insert as insert_message;
 pub use queue::{DeadLetter, Depth, Queue, Received};
 pub use receipt::Receipt;
 

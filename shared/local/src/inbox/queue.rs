@@ -287,7 +287,7 @@ impl Queue {
         }
     }
 
-    fn wake(&self, queue: QueueName) {
+    pub(crate) fn wake(&self, queue: QueueName) {
         self.wakes[queue as usize].notify_waiters();
     }
 }
@@ -305,11 +305,8 @@ impl QueueSender for Queue {
         let sent: Result<(), Fault> = if fits.contains(&true) {
             self.file
                 .write("messages", move |connection| {
-                    let mut insert = connection.prepare_cached(
-                        "INSERT INTO message (queue, body, sent_at, visible_at) VALUES (?1, ?2, ?3, ?4)",
-                    )?;
                     for (queue, body, visible_at) in rows.iter().filter(|(_, body, _)| body.len() <= MAX_MESSAGE) {
-                        insert.execute(params![queue.as_str(), body, now.0, visible_at.0])?;
+                        insert(connection, *queue, body, now, *visible_at)?;
                     }
                     Ok(())
                 })
@@ -333,6 +330,20 @@ impl QueueSender for Queue {
             })
             .collect()
     }
+}
+
+/// Sends a message within a transaction. Whoever does it wakes the queue after the commit.
+pub(crate) fn insert(
+    connection: &Connection,
+    queue: QueueName,
+    body: &str,
+    sent_at: Millis,
+    visible_at: Millis,
+) -> Result<(), Trouble> {
+    connection
+        .prepare_cached("INSERT INTO message (queue, body, sent_at, visible_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![queue.as_str(), body, sent_at.0, visible_at.0])?;
+    Ok(())
 }
 
 fn dead(queue: QueueName) -> String {

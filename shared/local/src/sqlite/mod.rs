@@ -50,6 +50,17 @@ impl Database {
         self.writer.run(what, job)
     }
 
+    /// Runs `job` in a transaction and hands the answer on once it is durable; see [`Writer::submit`].
+    pub fn submit<T, E, F, A>(&self, what: &str, job: F, then: A) -> Result<(), Fault>
+    where
+        F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send + 'static,
+        A: FnOnce(Result<T, E>) + Send + 'static,
+        T: 'static,
+        E: From<Fault> + 'static,
+    {
+        self.writer.submit(what, job, then)
+    }
+
     /// Runs `read` on one snapshot of the file; see [`Readers::run`]. `what` names in a fault what is read.
     pub fn read<T, E, F>(&self, what: &str, read: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
     where

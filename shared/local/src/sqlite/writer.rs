@@ -1,7 +1,7 @@
 //! The one thread that writes to a database file, and group commit.
 //!
 //! Jobs arrive over a channel. The thread takes what is waiting, runs each job in a savepoint of its own
-//! inside one `BEGIN IMMEDIATE … COMMIT`, and answers them all after the commit: so a hundred small writes
+//! inside one `BEGIN IMMEDIATE … COMMIT` (one that is alone needs none), and answers them all after the commit: so a hundred small writes
 //! share one fsync, and an answer means that the write is durable.
 //!
 //! Always holds:
@@ -54,17 +54,18 @@ struct Ran {
     answer: Box<dyn FnOnce(Result<(), Fault>)>,
 }
 
-struct Write<F, T, E> {
+struct Write<F, A> {
     job: F,
-    answer: oneshot::Sender<Result<T, E>>,
+    answer: A,
     object: String,
 }
 
-impl<F, T, E> Queued for Write<F, T, E>
+impl<F, A, T, E> Queued for Write<F, A>
 where
     F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send,
-    T: Send + 'static,
-    E: From<Fault> + Send + 'static,
+    A: FnOnce(Result<T, E>) + Send + 'static,
+    T: 'static,
+    E: From<Fault> + 'static,
 {
     fn run(self: Box<Self>, connection: &Connection) -> Ran {
         let Self { job, answer, object } = *self;
@@ -75,15 +76,12 @@ where
             })
             .map_err(|trouble| trouble.named(&object));
         let keep = result.is_ok();
-        let answer = Box::new(move |committed: Result<(), Fault>| {
-            // Whoever asked may have gone; the write stands all the same.
-            let _ = answer.send(committed.map_err(E::from).and(result));
-        });
+        let answer = Box::new(move |committed: Result<(), Fault>| answer(committed.map_err(E::from).and(result)));
         Ran { keep, answer }
     }
 
     fn refuse(self: Box<Self>, fault: Fault) {
-        let _ = self.answer.send(Err(fault.into()));
+        (self.answer)(Err(fault.into()));
     }
 }
 
@@ -112,16 +110,27 @@ impl Writer {
         E: From<Fault> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
-        let write: Job = Box::new(Write { job, answer: sender, object: format!("{}: {what}", self.file) });
-        let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.send(write).is_ok());
+        // Whoever asked may have gone; the write stands all the same.
+        let queued = self.submit(what, job, move |result| _ = sender.send(result));
         let file = self.file.clone();
         async move {
-            let gone = || E::from(permanent(format!("{file}: its writer has ended; start Teal again")));
-            if !queued {
-                return Err(gone());
-            }
-            answer.await.unwrap_or_else(|_| Err(gone()))
+            queued?;
+            answer.await.unwrap_or_else(|_| Err(gone(&file).into()))
         }
+    }
+
+    /// The same for a job of many callers: `then` gets the answer, on the writer's thread, and passes it on. It must
+    /// be short, and must not wait.
+    pub fn submit<T, E, F, A>(&self, what: &str, job: F, then: A) -> Result<(), Fault>
+    where
+        F: FnOnce(&Connection) -> Result<T, Trouble<E>> + Send + 'static,
+        A: FnOnce(Result<T, E>) + Send + 'static,
+        T: 'static,
+        E: From<Fault> + 'static,
+    {
+        let write: Job = Box::new(Write { job, answer: then, object: format!("{}: {what}", self.file) });
+        let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.send(write).is_ok());
+        if queued { Ok(()) } else { Err(gone(&self.file)) }
     }
 }
 
@@ -135,6 +144,10 @@ impl Drop for Writer {
             let _ = thread.join();
         }
     }
+}
+
+fn gone(file: &str) -> Fault {
+    permanent(format!("{file}: its writer has ended; start Teal again"))
 }
 
 /// What a panic said, where it said anything.
@@ -191,9 +204,14 @@ enum Group {
 
 fn run_group(connection: &Connection, group: &mut VecDeque<Job>, ran: &mut Vec<Ran>) -> rusqlite::Result<Group> {
     let execute = |sql| connection.prepare_cached(sql)?.execute([]);
+    // A savepoint keeps a copy of every page that is written within it. Who is alone has the transaction for one.
+    let alone = group.len() == 1;
+    let [begin, undo, end] =
+        if alone { ["", "ROLLBACK", ""] } else { ["SAVEPOINT job", "ROLLBACK TO job", "RELEASE job"] };
+    let within = |sql: &'static str| if sql.is_empty() { Ok(0) } else { execute(sql) };
     execute("BEGIN IMMEDIATE")?;
     while let Some(job) = group.pop_front() {
-        if let Err(error) = execute("SAVEPOINT job") {
+        if let Err(error) = within(begin) {
             group.push_front(job);
             return Err(error);
         }
@@ -204,11 +222,13 @@ fn run_group(connection: &Connection, group: &mut VecDeque<Job>, ran: &mut Vec<R
             return Ok(Group::Lost);
         }
         if !keep {
-            execute("ROLLBACK TO job")?;
+            within(undo)?;
         }
-        execute("RELEASE job")?;
+        within(end)?;
     }
-    execute("COMMIT")?;
+    if !connection.is_autocommit() {
+        execute("COMMIT")?;
+    }
     Ok(Group::Committed)
 }
 

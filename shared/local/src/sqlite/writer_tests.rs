@@ -55,6 +55,24 @@ impl From<Fault> for Refusal {
 }
 
 #[tokio::test]
+async fn a_job_that_is_alone_and_fails_leaves_nothing_and_the_next_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, shell) = writer(&directory);
+    let fails = |db: &Connection| {
+        insert(db, 1)?;
+        insert(db, 1)
+    };
+    writer.run("done", fails).await.unwrap_err();
+    let panics = |db: &Connection| -> Result<(), Trouble> {
+        insert(db, 2)?;
+        panic!("on purpose")
+    };
+    writer.run("done", panics).await.unwrap_err();
+    writer.run("done", |db| insert(db, 3)).await.unwrap();
+    assert_eq!(done(&shell), [3]);
+}
+
+#[tokio::test]
 async fn a_job_that_fails_refuses_or_panics_takes_back_only_its_own_writes() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, shell) = writer(&directory);

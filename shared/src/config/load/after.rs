@@ -19,10 +19,23 @@ use crate::config::yaml::Content;
 const BASE_HELP: &str = "write https://host, maybe with the beginning of a path; what differs from request to request \
                          belongs into 'path'";
 
-pub fn after(cx: &mut Cx<'_>, hook: &Object<'_>) -> After {
+/// The next poll is asked for in the second half of it, so that each half has to be longer than upkeep's rounds are apart
+/// (five minutes by default on AWS, one locally), with time to spare for a round that is late.
+const LEAST_COVER: Duration = Duration::from_secs(12 * 60);
+
+/// `repeats` is for how long the sender is known to repeat what it got no good answer to.
+pub fn after(cx: &mut Cx<'_>, hook: &Object<'_>, repeats: Option<Duration>) -> After {
     let mut after = After::default();
     if let Some(object) = hook.section(cx, "dedupe") {
         after.keep = positive(cx, &object, "keep").max(Duration::from_secs(60));
+        if let (Some(repeats), Some(value)) = (repeats, object.get("keep"))
+            && after.keep <= repeats
+        {
+            let hours = repeats.as_secs().div_ceil(3600);
+            let what =
+                format!("this sender repeats a delivery for {hours} hours, and by then it would be taken for new");
+            cx.problem(value.at, &value.path, what, "write more than that, or leave 'keep' out: it is 7d then");
+        }
         after.dedupe = Some(places(cx, &object));
         if let Some(value) = hook.get("id") {
             let help = "remove 'id'; its header can be the first of dedupe.by";
@@ -209,6 +222,11 @@ fn lease(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Lease> {
     }
     lease.life = positive(cx, object, "life");
     lease.cover = positive(cx, object, "cover");
+    if let Some(value) = object.get("cover").filter(|_| !lease.cover.is_zero() && lease.cover < LEAST_COVER) {
+        let what = "a poll that covers for so short a time may be over before upkeep comes by for the next one";
+        let help = format!("write at least {} minutes: upkeep runs every five on AWS", LEAST_COVER.as_secs() / 60);
+        cx.problem(value.at, &value.path, what, help);
+    }
     Some(Lease { with, secrets, address: address.text, ..lease })
 }
 

@@ -131,7 +131,8 @@ fn webhook(
     let stated = object.section(cx, "stated").and_then(|at| stated(cx, &at));
     let max_body = object.size(cx, "max_body");
     let timed = object.get("stated").is_some();
-    let after = after::after(cx, object);
+    let repeats = verify.as_ref().and_then(|verify| verify.preset.repeats());
+    let after = after::after(cx, object, repeats);
     let mut on = Vec::new();
     if let Some(value) = object.get("on") {
         for item in cx.items(&value, "write a list of rules, such as [{ do: sync, mode: full }]") {

@@ -194,6 +194,31 @@ fn what_proves_nothing_is_no_configuration() {
 }
 
 #[test]
+fn what_would_be_over_too_soon_is_refused() {
+    let lease =
+        "lease: { preset: airtable, address: \"https://teal.example.com/hooks/a\", with: { base: b, webhook: w }";
+    for (hook, says) in [
+        ("dedupe: { by: [{ hash: body }], keep: 3d }".to_owned(), Some("repeats a delivery for 72 hours")),
+        ("dedupe: { by: [{ hash: body }], keep: 73h }".to_owned(), None),
+        ("dedupe: { by: [{ hash: body }] }".to_owned(), None),
+        (format!("{lease}, cover: 10m }}"), Some("write at least 12 minutes")),
+        (format!("{lease}, cover: 12m }}"), None),
+        (format!("{lease} }}"), None),
+    ] {
+        let loaded = load(&bundle(&with_webhook(&format!("verify: github, {SECRET}, {hook}"))));
+        match (loaded, says) {
+            (Ok(_), None) => {}
+            (Err(problems), Some(says)) => assert!(problems.to_string().contains(says), "{hook}\n{problems}"),
+            (loaded, _) => panic!("{hook}\n{:?}", loaded.err().map(|problems| problems.to_string())),
+        }
+    }
+    // Without a word about it, deliveries are remembered for longer than anybody repeats one.
+    for preset in teal_gate::preset::NAMES.iter().filter_map(|name| Preset::named(name)) {
+        assert!(preset.repeats().is_none_or(|repeats| repeats < crate::config::after::KEEP), "{preset:?}");
+    }
+}
+
+#[test]
 fn wrong_paths_and_programs_are_reported_where_they_stand() {
     let text = GOOD
         .replace("path: profile.dob", "path: '[['")

@@ -29,7 +29,7 @@ impl Admin {
         if changed {
             let item = ConfigItem { hash: hash.clone(), at: self.clock.now() };
             let write = ledger::put(ledger::config_key(), &item, ledger::unchanged(seen.as_ref()));
-            self.ledger.transact(vec![write]).await?;
+            self.systems.deploying(self.ledger.transact(vec![write])).await?;
         }
         let version = self.switch.place_entities(&loaded).await?;
         Ok(Deployed { hash, changed, version })

@@ -1,5 +1,6 @@
 //! The gate at work in its stage: each sender's answers, its questions, and what nobody gets out of them.
 
+use serde_json::json;
 use teal_gate::{Ask, Gate, Policy, Preset, Scheme, Template};
 
 use super::tests::{NOW, World, verify, world_with};

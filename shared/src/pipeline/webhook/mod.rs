@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use teal_gate::{Answers, Handshake, Refusal, Refused, Reply};
 
 pub use self::memory::Memory;
@@ -39,15 +38,15 @@ use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::api::{ApiResponse, Code, Problem};
 use crate::pipeline::channels;
-use crate::ports::blobs::Put;
-use crate::ports::{BlobWriter, Clock, Entropy, Fault, Ledger, Outgoing, QueueSender, Secrets, Upstream};
+use crate::ports::{Arrived, BlobWriter, Clock, Entropy, Fault, Intake, Ledger, Secrets, Upstream};
 
 /// Seconds after which a sender that found us ill is asked to come again.
 const RETRY_AFTER: u32 = 30;
 
 pub struct Webhook {
+    pub intake: Arc<dyn Intake>,
+    /// Where the quarantine is.
     pub blobs: Arc<dyn BlobWriter>,
-    pub queue: Arc<dyn QueueSender>,
     pub secrets: Arc<dyn Secrets>,
     /// Where candidates of secrets are.
     pub ledger: Arc<dyn Ledger>,
@@ -121,7 +120,7 @@ impl Webhook {
         let delivery = Delivery::new(source.clone(), request);
         match verify::judge(delivery, hook, self, now).await? {
             Judged::Genuine(delivery) => {
-                let id = self.take_in(system, hook, &delivery).await?;
+                let id = self.take_in(system, hook, &delivery, now).await?;
                 Ok(("accepted", accepted(hook.verify.gate.answers(), &id)))
             }
             Judged::Handshake(handshake) => {
@@ -173,24 +172,23 @@ impl Webhook {
         system: &System,
         hook: &config::Webhook,
         delivery: &Delivery<Verified>,
+        now: Millis,
     ) -> Result<String, Problem> {
         let source = delivery.source();
-        let stored = store::store(delivery, hook, self).await.map_err(|error| unavailable(source, &error))?;
+        let (id, raw, bytes) = store::raw(delivery, hook, now, self.entropy.as_ref());
         let span = self.entropy.next();
         let given = delivery.header(TraceParent::HEADER).and_then(TraceParent::parse);
         let trace = match given {
             Some(given) => given.child(span),
             None => TraceParent::new([self.entropy.next(), self.entropy.next()], span),
         };
-        tracing::debug!(%source, raw = %stored.raw, trace = trace.trace_id(), "a delivery was taken in");
-        let (config, trace) = (system.hash.clone(), Some(trace));
-        let arrival = if stored.put == Put::WasThere { Arrival::Again } else { Arrival::First };
-        let message = Message::Delivery { config, source: source.clone(), raw: stored.raw, trace, arrival };
-        match self.queue.send(vec![Outgoing::now(message)]).await.pop() {
-            Some(Ok(())) => Ok(stored.id),
-            Some(Err(_)) if mutants::on(Mutant::AckBeforeStore) => Ok(stored.id),
-            Some(Err(fault)) => Err(unavailable(source, &fault)),
-            None => Err(unavailable(source, &"the queue gave no result")),
+        tracing::debug!(%source, %raw, trace = trace.trace_id(), "a delivery is taken in");
+        let (config, trace, arrival) = (system.hash.clone(), Some(trace), Arrival::First);
+        let key = raw.0.clone();
+        let message = Message::Delivery { config, source: source.clone(), raw, trace, arrival };
+        match self.intake.take_in(Arrived { key, bytes, message }).await {
+            Err(error) if !mutants::on(Mutant::AckBeforeStore) => Err(unavailable(source, &error)),
+            _ => Ok(id),
         }
     }
 
@@ -207,10 +205,14 @@ fn no_route() -> Problem {
     Problem::new(Code::NoRoute, "no webhook is configured at this address")
 }
 
+/// An id is fit for keys, and so needs no escapes.
 fn accepted(answers: Answers, id: &str) -> ApiResponse {
     match answers {
         // Whoever drops in silence must not tell the two apart.
-        Answers { accepted: 202, refused: Refused::Status(_) } => ApiResponse::json(202, &json!({ "accepted": id })),
+        Answers { accepted: 202, refused: Refused::Status(_) } => {
+            let body = format!("{{\"accepted\":\"{id}\"}}").into_bytes().into();
+            ApiResponse { body, ..ApiResponse::empty(202) }.with("content-type", "application/json")
+        }
         Answers { accepted, .. } => ApiResponse::empty(accepted),
     }
 }

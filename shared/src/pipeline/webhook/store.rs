@@ -1,4 +1,4 @@
-//! Puts a verified delivery on storage as raw.
+//! What of a verified delivery is stored, as raw, and under which key.
 //!
 //! Always holds: the key is the delivery's id together with its body's hash, so a delivery that comes again
 //! is the same object, and an id that is used again for something else loses nothing; no secret header is
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::Webhook as Stage;
 use super::stated::{self, Times};
 use super::verify::{Delivery, Verified, secret_header};
 use super::{event, lookup};
@@ -20,8 +19,7 @@ use crate::config::{Stated, Webhook};
 use crate::domain::raw::{RawFrom, RawHead};
 use crate::domain::{Millis, Raw, RawKey, SourceId};
 use crate::mutants::{self, Mutant};
-use crate::ports::blobs::Put;
-use crate::ports::{BlobError, Entropy};
+use crate::ports::Entropy;
 
 /// Headers that carry somebody's rights, whatever the scheme.
 pub(super) const PRIVATE: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
@@ -29,19 +27,17 @@ pub(super) const PRIVATE: [&str; 4] = ["authorization", "proxy-authorization", "
 /// Longest id that is kept as the sender wrote it.
 const MAX_ID: usize = 100;
 
-pub(super) struct Stored {
-    pub id: String,
-    pub raw: RawKey,
-    pub put: Put,
-}
-
-pub(super) async fn store(delivery: &Delivery<Verified>, hook: &Webhook, stage: &Stage) -> Result<Stored, BlobError> {
+/// Its id, its key and what is stored.
+pub(super) fn raw(
+    delivery: &Delivery<Verified>,
+    hook: &Webhook,
+    now: Millis,
+    entropy: &dyn Entropy,
+) -> (String, RawKey, Bytes) {
     let headers = kept_headers(delivery, secret_header(&hook.verify));
     let taken = Taken { source: delivery.source(), headers: delivery.headers(), body: delivery.body(), of: None };
-    let (id, key, raw) = taken.raw(hook, headers, stage.clock.now(), stage.entropy.as_ref());
-    // Whether it was there already makes no difference to what follows, but for counting.
-    let put = stage.blobs.put_if_absent(&key.0, raw.encode()).await?;
-    Ok(Stored { id, raw: key, put })
+    let (id, key, raw) = taken.raw(hook, headers, now, entropy);
+    (id, key, raw.encode())
 }
 
 /// A delivery, or one event of one, on its way into storage.

@@ -16,6 +16,7 @@ use crate::domain::{Millis, Raw, RawKey};
 use crate::pipeline::fakes::{
     Addresses, Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryLedger, MemoryQueue, ready,
 };
+use crate::ports::InTurn;
 use crate::ports::fault::FaultKind;
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
@@ -42,8 +43,8 @@ pub(super) fn world_with(change: impl FnOnce(&mut config::Webhook)) -> World {
     let clock = Arc::new(FixedClock(NOW.into()));
     let (ledger, upstream) = (Arc::new(MemoryLedger::default()), Arc::new(Addresses::default()));
     let webhook = Webhook {
+        intake: Arc::new(InTurn { blobs: blobs.clone(), queue: queue.clone() }),
         blobs: blobs.clone(),
-        queue: queue.clone(),
         secrets: secrets.clone(),
         ledger: ledger.clone(),
         upstream: upstream.clone(),

@@ -40,8 +40,8 @@ pub(super) enum Judged {
 
 impl Delivery<Unverified> {
     pub(super) fn new(source: SourceId, request: HookRequest) -> Self {
-        let headers = request.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        let HookRequest { method, query, body, .. } = request;
+        let HookRequest { method, query, mut headers, body, .. } = request;
+        headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
         Self { source, method, query, headers, body, state: PhantomData }
     }
 

@@ -12,7 +12,7 @@ use crate::pipeline::fakes::{
 };
 use crate::pipeline::webhook::Memory;
 use crate::ports::connector::ConnectorConfig;
-use crate::ports::{Connector, ConnectorError, Connectors};
+use crate::ports::{Connector, ConnectorError, Connectors, InTurn};
 use crate::trigger::callers::StaticTokens;
 
 /// Caller, method, path, query, body.
@@ -262,8 +262,8 @@ fn a_delivery_that_comes_before_any_configuration_has_to_come_again() {
     let (blobs, secrets) = (Arc::new(MemoryBlobs::default()), Arc::new(FixedSecrets::default()));
     let systems = Systems::new(world.ledger.clone(), blobs.clone(), secrets.clone(), Arc::new(NoConnectors));
     let webhook = Webhook {
+        intake: Arc::new(InTurn { blobs: blobs.clone(), queue: Arc::new(MemoryQueue::default()) }),
         blobs: blobs.clone(),
-        queue: Arc::new(MemoryQueue::default()),
         secrets,
         ledger: world.ledger.clone(),
         upstream: Arc::new(Addresses::default()),

@@ -22,8 +22,6 @@ use tokio::task::JoinSet;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Senders that deliver at the same time, so that commits are shared and overlap.
-const SENDERS: usize = 3;
 const LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Clone)]
@@ -61,12 +59,13 @@ async fn main() -> Result<(), Failure> {
             hooks.iter().filter(|hook| !plan.acked.contains(&hook.id)).cloned().collect()
         };
         let (first, then) = (left(&phase.first), left(&phase.then));
-        send(&local, &secrets, &marks, &first).await?;
+        let rest = phase.rest;
+        send(&local, &secrets, &marks, &first, rest).await?;
         let mut senders = JoinSet::new();
-        for nth in 0..SENDERS {
-            let hooks: Vec<Hook> = then.iter().skip(nth).step_by(SENDERS).cloned().collect();
+        for nth in 0..phase.senders {
+            let hooks: Vec<Hook> = then.iter().skip(nth).step_by(phase.senders).cloned().collect();
             let (local, secrets, marks) = (local.clone(), secrets.clone(), marks.clone());
-            senders.spawn(async move { send(&local, &secrets, &marks, &hooks).await });
+            senders.spawn(async move { send(&local, &secrets, &marks, &hooks, rest).await });
         }
         while let Some(sent) = senders.join_next().await {
             sent??;
@@ -83,7 +82,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn send(local: &Local, secrets: &Path, marks: &Marks, hooks: &[Hook]) -> Result<(), Failure> {
+async fn send(local: &Local, secrets: &Path, marks: &Marks, hooks: &[Hook], rest: Duration) -> Result<(), Failure> {
     let stage = webhook_stage(local, secrets);
     for hook in hooks {
         let status = deliver(&stage, hook).await;
@@ -91,7 +90,7 @@ async fn send(local: &Local, secrets: &Path, marks: &Marks, hooks: &[Hook]) -> R
             return Err(format!("delivery {} was answered with {status}", hook.id).into());
         }
         marks.set(&format!("ack {}", hook.id))?;
-        local.clock.sleep(LOOK).await;
+        local.clock.sleep(rest).await;
     }
     Ok(())
 }

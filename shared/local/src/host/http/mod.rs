@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use axum::Router;
@@ -21,6 +21,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use futures::FutureExt;
 use http::StatusCode;
+use teal::domain::Millis;
 use teal::ports::{Clock, Entropy};
 use tokio::net::TcpListener;
 
@@ -42,7 +43,8 @@ where
     H: Fn(ApiGatewayV2httpRequest) -> F + Send + Sync + 'static,
     F: Future<Output = ApiGatewayV2httpResponse> + Send + 'static,
 {
-    let gateway = Arc::new(Gateway { address: listener.local_addr()?, clock, entropy, handler });
+    let gateway =
+        Arc::new(Gateway { address: listener.local_addr()?, clock, entropy, second: Mutex::default(), handler });
     let router = Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request| {
         let gateway = Arc::clone(&gateway);
         async move { gateway.answer(peer, request).await }
@@ -56,6 +58,8 @@ struct Gateway<H> {
     address: SocketAddr,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// A second since the epoch, and how it is written.
+    second: Mutex<(i64, String)>,
     handler: H,
 }
 
@@ -64,6 +68,16 @@ where
     H: Fn(ApiGatewayV2httpRequest) -> F,
     F: Future<Output = ApiGatewayV2httpResponse>,
 {
+    /// Written once a second.
+    fn written(&self, at: Millis) -> String {
+        let second = at.0.div_euclid(1000);
+        let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != second || last.1.is_empty() {
+            *last = (second, request::common_log_time(at));
+        }
+        last.1.clone()
+    }
+
     async fn answer(&self, peer: SocketAddr, request: Request) -> Response {
         let (head, body) = request.into_parts();
         // A body that announces its size is refused before a byte of it is read.
@@ -77,13 +91,15 @@ where
             }
             Err(_) => return plain(StatusCode::BAD_REQUEST, "Bad Request"),
         };
+        let at = self.clock.now();
         let received = request::Received {
-            peer,
+            peer: peer.ip().to_string(),
             address: self.address,
-            at: self.clock.now(),
+            at,
+            time: self.written(at),
             id: format!("{:016x}", self.entropy.next()),
         };
-        let Some(event) = request::event(&head, &body, &received) else {
+        let Some(event) = request::event(head, &body, &received) else {
             return plain(StatusCode::BAD_REQUEST, "Bad Request");
         };
         match AssertUnwindSafe(async { (self.handler)(event).await }).catch_unwind().await {

@@ -20,14 +20,17 @@ const ROUTE: &str = "$default";
 
 /// What the server knows of a request beyond its own words.
 pub(super) struct Received {
-    pub peer: SocketAddr,
+    /// The address of whoever asked.
+    pub peer: String,
     pub address: SocketAddr,
     pub at: Millis,
+    /// The same as [`common_log_time`] writes it.
+    pub time: String,
     pub id: String,
 }
 
 /// `None` when the path decodes to no text: AWS refuses such a request, too.
-pub(super) fn event(head: &Parts, body: &Bytes, received: &Received) -> Option<ApiGatewayV2httpRequest> {
+pub(super) fn event(head: Parts, body: &Bytes, received: &Received) -> Option<ApiGatewayV2httpRequest> {
     let path = decode_path(head.uri.path())?;
     let query = head.uri.query().unwrap_or_default();
     let mut event = ApiGatewayV2httpRequest::default();
@@ -37,8 +40,7 @@ pub(super) fn event(head: &Parts, body: &Bytes, received: &Received) -> Option<A
     event.raw_query_string = Some(query.to_owned());
     event.query_string_parameters = parameters(query).into();
     event.cookies = cookies(&head.headers);
-    event.headers = headers(&head.headers, received);
-    event.request_context = context(head, path, received);
+    event.request_context = context(&head, path, received);
     if !body.is_empty() {
         match text(&head.headers, body) {
             Some(text) => event.body = Some(text.to_owned()),
@@ -48,6 +50,7 @@ pub(super) fn event(head: &Parts, body: &Bytes, received: &Received) -> Option<A
             }
         }
     }
+    event.headers = headers(head.headers, received);
     Some(event)
 }
 
@@ -62,12 +65,12 @@ fn context(head: &Parts, path: String, received: &Received) -> ApiGatewayV2httpR
     context.request_id = Some(received.id.clone());
     context.domain_prefix = domain.split('.').next().map(str::to_owned);
     context.domain_name = Some(domain);
-    context.time = common_log_time(received.at);
+    context.time = Some(received.time.clone());
     context.time_epoch = received.at.0;
     context.http.method = head.method.clone();
     context.http.path = Some(path);
     context.http.protocol = Some(format!("{:?}", head.version));
-    context.http.source_ip = Some(received.peer.ip().to_string());
+    context.http.source_ip = Some(received.peer.clone());
     context.http.user_agent = Some(header(USER_AGENT).unwrap_or_default().to_owned());
     context
 }
@@ -80,17 +83,17 @@ fn without_port(host: &str) -> String {
     }
 }
 
-fn headers(from: &HeaderMap, received: &Received) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for name in from.keys().filter(|name| *name != COOKIE) {
-        headers.insert(name.clone(), joined(from, name));
+fn headers(mut headers: HeaderMap, received: &Received) -> HeaderMap {
+    headers.remove(COOKIE);
+    if headers.len() > headers.keys_len() {
+        headers = headers.keys().map(|name| (name.clone(), joined(&headers, name))).collect();
     }
     let forwarded_for = HeaderName::from_static("x-forwarded-for");
-    let peer = received.peer.ip().to_string();
+    let peer = &received.peer;
     // Whoever asked may have claimed anything; the last address is the one that the server saw.
     let chain = match headers.get(&forwarded_for).map(HeaderValue::as_bytes) {
         Some(claimed) => [claimed, b", ", peer.as_bytes()].concat(),
-        None => peer.into_bytes(),
+        None => peer.clone().into_bytes(),
     };
     if let Ok(chain) = HeaderValue::from_bytes(&chain) {
         headers.insert(forwarded_for, chain);
@@ -175,7 +178,7 @@ fn text<'a>(headers: &HeaderMap, body: &'a Bytes) -> Option<&'a str> {
 }
 
 /// `12/Mar/2020:19:03:58 +0000`
-fn common_log_time(at: Millis) -> Option<String> {
-    let time = jiff::Timestamp::from_millisecond(at.0).ok()?;
-    Some(time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string())
+pub(super) fn common_log_time(at: Millis) -> String {
+    let time = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
 }
