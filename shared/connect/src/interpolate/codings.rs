@@ -102,12 +102,12 @@ pub(super) fn tojson<'a>(machine: &mut Machine<'a>, value: Py<'a>, _: Args<'a>) 
 }
 
 /// What one look costs that may go back and try again.
-const BACKTRACKING: usize = 20_000;
+const BACKTRACKING: usize = 5_000;
 
 /// With what it costs to look for it once.
 fn pattern(machine: &mut Machine, pattern: &str) -> Result<(fancy_regex::Regex, usize), Fault> {
     // Look-around, atomic groups, references: the rest takes time in proportion to the text.
-    let may_backtrack = pattern.contains("(?")
+    let may_backtrack = ["(?=", "(?!", "(?<=", "(?<!", "(?>", "(?("].iter().any(|group| pattern.contains(group))
         || pattern
             .as_bytes()
             .windows(2)

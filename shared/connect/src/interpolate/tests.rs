@@ -95,6 +95,25 @@ fn a_template_that_would_never_end_is_stopped() {
 }
 
 #[test]
+fn what_is_long_and_does_little_is_not_stopped() {
+    for (text, expected) in [
+        ("{{ ('a1' * 3000) | regex_replace('(?:[0-9])', '') | length }}", json!(3000)),
+        ("{{ ('1' * 90) | regex_replace('(?<=1)(?=1)', ',') | length }}", json!(179)),
+        ("{{ ('ab,' * 9000).split(',') | join(';') | length }}", json!(27000)),
+        (
+            "{% set l = [] %}{% for c in 'x' * 9000 %}{% if l.append(c) %}{% endif %}{% endfor %}{{ l | length }}",
+            json!(9000),
+        ),
+        (
+            "{% set n = namespace(t=0) %}{% for c in 'x' * 9000 %}{% set n.t = n.t + 1 %}{% endfor %}{{ n.t }}",
+            json!(9000),
+        ),
+    ] {
+        assert_eq!(render(text).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_template_too_deep_or_too_large_does_not_compile() {
     for text in [
         format!("{{{{ {}1 }}}}", "1+".repeat(50_000)),
