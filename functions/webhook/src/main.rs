@@ -8,7 +8,7 @@ use teal::pipeline::webhook::{Memory, Webhook};
 use teal::trigger::callers::Nobody;
 use teal::trigger::http::{CurrentHooks, Http};
 use teal_aws::host::{self, Error, Function};
-use teal_real::upstream::HttpUpstream;
+use teal_aws::upstream::PublicUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
         queue: function.queue(&[QueueName::Transform])?,
         secrets: function.secrets(),
         ledger,
-        upstream: Arc::new(HttpUpstream::public_only()?),
+        upstream: Arc::new(PublicUpstream::default()),
         memory: Memory::default(),
         clock: function.clock(),
         entropy: function.entropy(),

@@ -16,6 +16,7 @@ use teal::ports::{Clock, Entropy};
 use teal_real::clock::SystemClock;
 use teal_real::entropy::SystemEntropy;
 
+use crate::names::Names;
 use crate::patience::Patience;
 use crate::requests::Requests;
 
@@ -46,6 +47,10 @@ pub struct AwsClients {
     scheduler: OnceLock<aws_sdk_scheduler::Client>,
 }
 
+pub(crate) fn tls() -> Provider {
+    Provider::Rustls(CryptoMode::Ring)
+}
+
 macro_rules! client {
     ($feature:literal, $name:ident, $sdk:ident) => {
         #[cfg(feature = $feature)]
@@ -66,8 +71,7 @@ impl AwsClients {
 
     /// What [`AwsClients::load`] loads, for whoever has to change something about it.
     pub fn loader() -> ConfigLoader {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let http = aws_smithy_http_client::Builder::new().tls_provider(tls()).build_with_resolver(Names::All);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
