@@ -120,12 +120,18 @@ impl Emulator {
         config(&self.url, account).await
     }
 
-    /// Kills one of the processes of the functions that it runs, the `nth` modulo how many there are; whether there
-    /// was one.
-    pub fn kill_a_function(&self, nth: usize) -> bool {
-        let functions = self.functions();
-        let Some(pid) = functions.get(nth % functions.len().max(1)) else { return false };
-        Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    /// Kills every process in which it runs this function; how many there were.
+    pub fn kill(&self, function: &str) -> usize {
+        let named = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+        let is_it = |pid: &String| {
+            let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            variables.split(|byte| *byte == 0).any(|variable| variable == named.as_bytes())
+        };
+        let kill = |pid: &String| {
+            let killed = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
+            killed.is_ok_and(|status| status.success())
+        };
+        self.functions().iter().filter(|pid| is_it(pid) && kill(pid)).count()
     }
 
     /// Processes of its group that are functions, by what Lambda calls their program.
