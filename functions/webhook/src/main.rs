@@ -12,7 +12,7 @@ use teal_aws::upstream::PublicUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start().await;
+    let function = Function::start();
     let blobs = function.blobs()?;
     let ledger = function.ledger()?;
     let systems = Arc::new(Systems::without_connectors(ledger.clone(), blobs.clone()));

@@ -20,8 +20,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
 use teal_aws::AwsClients;
 
 const RUN: &str = include_str!("run.py");
@@ -112,12 +114,9 @@ impl Emulator {
     }
 
     /// Clients that call from an account.
-    pub async fn clients(&self, account: &str) -> Arc<AwsClients> {
-        AwsClients::with(self.config(account).await)
-    }
-
-    pub async fn config(&self, account: &str) -> SdkConfig {
-        config(&self.url, account).await
+    #[must_use]
+    pub fn clients(&self, account: &str) -> Arc<AwsClients> {
+        AwsClients::with(config(&self.url, account))
     }
 
     /// Kills every process in which it runs this function; how many there were.
@@ -161,14 +160,15 @@ impl Emulator {
 }
 
 /// A configuration that asks `url` for everything; the access key is the account.
-pub async fn config(url: &str, account: &str) -> SdkConfig {
-    AwsClients::loader()
+#[must_use]
+pub fn config(url: &str, account: &str) -> SdkConfig {
+    // The emulator takes no other secret.
+    let credentials = Credentials::new(account, "test", None, None, "emulator");
+    AwsClients::settings()
         .endpoint_url(url)
         .region(Region::new(REGION))
-        // The emulator takes no other secret.
-        .credentials_provider(Credentials::new(account, "test", None, None, "emulator"))
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
 }
 
 impl Drop for Emulator {

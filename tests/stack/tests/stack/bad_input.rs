@@ -16,7 +16,7 @@ use crate::nowrep::{PATIENCE, blue, bundle, deploy, deployed, ended, locally, sa
 
 /// So many messages that transform gave up, as soon as they are there.
 async fn dead(stack: &Stack, count: usize) -> Vec<Message> {
-    let client = stack.emulator.clients("test").await;
+    let client = stack.emulator.clients("test");
     let (began, mut found) = (Instant::now(), Vec::new());
     while found.len() < count {
         assert!(began.elapsed() < PATIENCE, "only {found:?} are dead");
@@ -29,7 +29,7 @@ async fn dead(stack: &Stack, count: usize) -> Vec<Message> {
 
 /// What `start-message-move-task` does, which the emulator does not know.
 async fn redrive(stack: &Stack, messages: Vec<Message>) {
-    let client = stack.emulator.clients("test").await;
+    let client = stack.emulator.clients("test");
     let [queue, dead] = ["TransformQueueUrl", "TransformDeadLettersUrl"].map(|name| stack.outputs[name].clone());
     for message in messages {
         client.sqs().send_message().queue_url(&queue).set_message_body(message.body).send().await.unwrap();
@@ -42,7 +42,7 @@ async fn redrive(stack: &Stack, messages: Vec<Message>) {
 async fn what_can_never_be_handled_ends_in_the_dead_letters_with_its_code_in_the_log() {
     let parameters = [("MaxReceiveCount", "2"), ("DeletionProtection", "false"), ("Entry", "function-url")];
     let Some((stack, _blue, hash)) = deployed("dead", &parameters).await else { return };
-    let client = stack.emulator.clients("test").await;
+    let client = stack.emulator.clients("test");
     let source = json!({ "name": "blue", "account": "-/-" });
     let gone = json!({ "v": 1, "kind": "delivery", "config": hash, "source": source, "raw": "raw/-/-/blue/hook/gone" });
     let gone = gone.to_string();

@@ -12,7 +12,7 @@ async fn every_function_works_under_its_own_role_and_is_denied_what_is_anothers(
     let Some(strict) = strict() else { return };
     let parameters = [("DeletionProtection", "false"), ("BackupBucket", "teal-second")];
     let stack = Stack::create_on(strict, "strict", &parameters);
-    strict.clients("test").await.s3().create_bucket().bucket("teal-second").send().await.unwrap();
+    strict.clients("test").s3().create_bucket().bucket("teal-second").send().await.unwrap();
     let blue = blue().await;
     let backups = "system: nowrep\nbackups: { full: rate(1 day), second: teal-second }\n";
     deploy(&stack, &edit(bundle(&blue), "system: nowrep\n", backups)).await;
