@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// What the core must never pull in, not even through another crate.
 const FORBIDDEN: [&str; 12] = [
-    "aws-config",
+    "aws-types",
     "aws-sdk-",
     "aws-smithy-",
     "lambda_http",

@@ -9,11 +9,11 @@ use teal::ports::InTurn;
 use teal::trigger::callers::Nobody;
 use teal::trigger::http::{CurrentHooks, Http};
 use teal_aws::host::{self, Error, Function};
-use teal_real::upstream::HttpUpstream;
+use teal_aws::upstream::PublicUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start().await;
+    let function = Function::start();
     let blobs = function.blobs()?;
     let ledger = function.ledger()?;
     let systems = Arc::new(Systems::without_connectors(ledger.clone(), blobs.clone()));
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
         blobs,
         secrets: function.secrets(),
         ledger,
-        upstream: Arc::new(HttpUpstream::public_only()?),
+        upstream: Arc::new(PublicUpstream::default()),
         memory: Memory::default(),
         clock: function.clock(),
         entropy: function.entropy(),

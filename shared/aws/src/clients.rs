@@ -1,23 +1,29 @@
 //! The SDK's clients: one configuration, one HTTP client and its pool of connections, a client a service, made
 //! when it is first asked for.
 //!
-//! Owns timeouts and the SDK's own retries. `AWS_ENDPOINT_URL`, region and credentials are read by the SDK.
+//! Owns timeouts and the SDK's own retries. Region, credentials and addresses are those of `surroundings`.
 //!
 //! Always holds: no call waits for ever, nor tries for ever.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::sdk_config::Builder;
 use teal::ports::{Clock, Entropy};
 use teal_real::clock::SystemClock;
 use teal_real::entropy::SystemEntropy;
 
+use crate::names::Names;
 use crate::patience::Patience;
 use crate::requests::Requests;
+use crate::surroundings::{self, Surroundings};
 
 const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -46,6 +52,10 @@ pub struct AwsClients {
     scheduler: OnceLock<aws_sdk_scheduler::Client>,
 }
 
+pub(crate) fn tls() -> Provider {
+    Provider::Rustls(CryptoMode::Ring)
+}
+
 macro_rules! client {
     ($feature:literal, $name:ident, $sdk:ident) => {
         #[cfg(feature = $feature)]
@@ -59,15 +69,17 @@ macro_rules! client {
 }
 
 impl AwsClients {
-    /// With the surroundings that the SDK finds by itself: in a function its role and region.
-    pub async fn load() -> Arc<Self> {
-        Self::with(Self::loader().load().await)
+    /// In a function: with its role and region.
+    #[must_use]
+    pub fn load() -> Arc<Self> {
+        let settings = Self::settings().region(surroundings::region()).service_config(Surroundings);
+        Self::with(settings.credentials_provider(SharedCredentialsProvider::new(Surroundings)).build())
     }
 
-    /// What [`AwsClients::load`] loads, for whoever has to change something about it.
-    pub fn loader() -> ConfigLoader {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    /// What is the same everywhere: without a region and somebody to be.
+    #[must_use]
+    pub fn settings() -> Builder {
+        let http = aws_smithy_http_client::Builder::new().tls_provider(tls()).build_with_resolver(Names::All);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
@@ -77,7 +89,8 @@ impl AwsClients {
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(Duration::from_millis(50))
             .with_max_backoff(Duration::from_secs(2));
-        aws_config::defaults(BehaviorVersion::v2026_01_12())
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .timeout_config(timeouts)
             .retry_config(retries)

@@ -11,6 +11,7 @@ pub mod dynamodb;
 pub mod fault;
 #[cfg(feature = "host")]
 pub mod host;
+mod names;
 pub mod patience;
 pub mod requests;
 #[cfg(feature = "s3")]
@@ -22,6 +23,8 @@ pub mod secrets;
 pub mod settings;
 #[cfg(feature = "sqs")]
 pub mod sqs_queue;
+mod surroundings;
+pub mod upstream;
 
 pub use clients::AwsClients;
 pub use settings::Settings;

@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod public;
 #[cfg(feature = "upstream")]
 pub mod upstream;

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::jq::Program;
 use super::load::{load_as, variables};
 use super::problem::{Problem, Problems};
 use super::yaml::{self, Content, Entry, Node};
@@ -67,7 +68,7 @@ impl Bundle {
         if problems.is_empty() {
             return Ok(bundle);
         }
-        if let Err(Problems(others)) = load_as(root, &bundle) {
+        if let Err(Problems(others)) = load_as(root, &bundle, Program::compile) {
             let known: Vec<(usize, usize)> = problems.iter().map(|p| (p.line, p.column)).collect();
             problems.extend(others.into_iter().filter(|p| !known.contains(&(p.line, p.column))));
         }

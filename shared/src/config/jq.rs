@@ -35,8 +35,12 @@ pub const MAX_STEPS: u64 = 100_000;
 /// A compiled program. It can be run from several threads at once.
 pub struct Program {
     source: String,
-    filter: Filter<Bounded>,
+    /// `None` where none is ever run.
+    filter: Option<Filter<Bounded>>,
 }
+
+/// How a text becomes a program: [`Program::compile`] or [`Program::unread`].
+pub type Compile = fn(&str) -> Result<Program, JqError>;
 
 /// A value in the form that programs take; making it copies the value once.
 #[derive(Clone, Debug)]
@@ -82,7 +86,12 @@ impl Program {
                 None => at(source, source, "it can't be compiled"),
             }
         })?;
-        Ok(Self { source: source.to_owned(), filter })
+        Ok(Self { source: source.to_owned(), filter: Some(filter) })
+    }
+
+    /// For who runs no program: the text alone, so that jq is not even linked.
+    pub fn unread(source: &str) -> Result<Self, JqError> {
+        Ok(Self { source: source.to_owned(), filter: None })
     }
 
     #[must_use]
@@ -111,9 +120,12 @@ impl Program {
     }
 
     fn outputs(&self, input: &Input, bound: usize, stop_there: bool) -> Result<Vec<Json>, JqError> {
+        let Some(filter) = &self.filter else {
+            return Err(JqError::Failed("it was loaded for somebody who runs no programs".to_owned()));
+        };
         let left = Cell::new(MAX_STEPS);
-        let context = Ctx::<Bounded>::new(Budget { lut: &self.filter.lut, left: &left }, Vars::new([]));
-        let mut results = self.filter.id.run((context, input.0.clone())).map(jaq_core::unwrap_valr);
+        let context = Ctx::<Bounded>::new(Budget { lut: &filter.lut, left: &left }, Vars::new([]));
+        let mut results = filter.id.run((context, input.0.clone())).map(jaq_core::unwrap_valr);
         let mut outputs = Vec::new();
         loop {
             if outputs.len() == bound && stop_there {

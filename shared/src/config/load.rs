@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use self::reader::{Cx, Object, Text, Value};
 use super::bundle::{Bundle, ROOT};
+use super::jq::{Compile, Program};
 use super::keys;
 use super::model::{Backups, Guard, OrderKind, ProviderOrder, RelationsGuard, System, TimeFormat, Versions};
 use super::path::{Base, Path};
@@ -26,11 +27,16 @@ use crate::domain::names::is_name;
 
 /// Checks and compiles a system.
 pub fn load(bundle: &Bundle) -> Result<System, Problems> {
-    load_as(ROOT, bundle)
+    load_as(ROOT, bundle, Program::compile)
+}
+
+/// [`load`] for who runs none of the system's programs, which are taken for right.
+pub fn load_without_programs(bundle: &Bundle) -> Result<System, Problems> {
+    load_as(ROOT, bundle, Program::unread)
 }
 
 /// `file` is what problems call the system's own file.
-pub(super) fn load_as(file: &str, bundle: &Bundle) -> Result<System, Problems> {
+pub(super) fn load_as(file: &str, bundle: &Bundle, compile: Compile) -> Result<System, Problems> {
     let Some(text) = bundle.files.get(ROOT) else {
         return Err(Problems(vec![Problem {
             file: file.to_owned(),
@@ -42,7 +48,7 @@ pub(super) fn load_as(file: &str, bundle: &Bundle) -> Result<System, Problems> {
             excerpt: None,
         }]));
     };
-    let mut cx = Cx::new(file, text);
+    let mut cx = Cx::new(file, text, compile);
     let (root, problems) = yaml::parse(file, text);
     cx.problems = problems;
     if root.is_none() && cx.problems.is_empty() {

@@ -22,7 +22,7 @@ mod yaml;
 pub use after::After;
 pub use bundle::Bundle;
 pub use json_schema::json_schema;
-pub use load::load;
+pub use load::{load, load_without_programs};
 pub use model::*;
 pub use problem::{Problem, Problems};
 pub use units::duration;

@@ -50,6 +50,22 @@ impl ApiResponse {
     }
 }
 
+/// The serve stage, as the trigger sees it.
+#[async_trait]
+pub trait ReadApi: Send + Sync {
+    /// `GET /v1/{entity}`. `known` is the request's `If-None-Match`.
+    async fn list(&self, entity: &str, query: &Query, known: Option<&str>) -> ApiResponse;
+
+    /// `GET /v1/{entity}/{key}`, with the key in its shown form.
+    async fn row(&self, entity: &str, key: &str, known: Option<&str>) -> ApiResponse;
+
+    /// `GET /status`.
+    async fn status(&self) -> ApiResponse;
+
+    /// `GET /health`: whether a reader would get an answer at all.
+    async fn health(&self) -> ApiResponse;
+}
+
 /// The admin stage, as the trigger sees it. `path` is what follows `/admin`, decoded.
 #[async_trait]
 pub trait AdminApi: Send + Sync {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
-use crate::config::{Bundle, SecretName, Source, System};
+use crate::config::{self, Bundle, Problems, SecretName, Source, System};
 use crate::domain::{ConfigHash, Generation, GenerationId, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{BlobReader, Connector, Connectors, EmptySecrets, LedgerError, LedgerReader, Secrets};
@@ -65,6 +65,7 @@ pub struct Systems {
     secrets: Arc<dyn Secrets>,
     /// Nobody's who neither asks a source nor reads its answers.
     connectors: Option<Arc<dyn Connectors>>,
+    load: fn(&Bundle) -> Result<System, Problems>,
     compiled: Arc<Compiled>,
     /// Nobody's who shares the ledger with other processes: it is read each time then.
     in_force: Option<Mutex<InForce>>,
@@ -87,19 +88,22 @@ impl Systems {
             blobs,
             secrets,
             connectors: Some(connectors),
+            load: config::load,
             compiled: Arc::default(),
             in_force: None,
             generations: Mutex::default(),
         }
     }
 
-    /// For who takes deliveries in and no more: a configuration was compiled as a whole when it was deployed.
+    /// For who takes deliveries in and no more, and runs neither connectors nor programs: a configuration was compiled
+    /// as a whole when it was deployed.
     pub fn without_connectors(ledger: Arc<dyn LedgerReader>, blobs: Arc<dyn BlobReader>) -> Self {
         Self {
             ledger,
             blobs,
             secrets: Arc::new(EmptySecrets),
             connectors: None,
+            load: config::load_without_programs,
             compiled: Arc::default(),
             in_force: None,
             generations: Mutex::default(),
@@ -177,7 +181,7 @@ impl Systems {
     async fn compile(&self, bundle: &Bundle) -> Result<Loaded, StageError> {
         let hash = bundle.hash();
         let bad = |why: String| StageError::Config { hash: hash.clone(), why };
-        let system = crate::config::load(bundle).map_err(|problems| bad(problems.to_string()))?;
+        let system = (self.load)(bundle).map_err(|problems| bad(problems.to_string()))?;
         let mut connectors = BTreeMap::new();
         let mut wrong = Vec::new();
         let mut lacks_secrets = false;

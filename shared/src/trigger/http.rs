@@ -33,9 +33,8 @@ use super::callers::{Caller, Callers, Role};
 use crate::config::System;
 use crate::metrics::{self, Meter, Prometheus};
 use crate::pipeline::Systems;
-pub use crate::pipeline::api::AdminApi;
+pub use crate::pipeline::api::{AdminApi, ReadApi};
 use crate::pipeline::api::{ApiResponse, Code, Problem, Query};
-use crate::pipeline::serve::Serve;
 use crate::pipeline::webhook::{HookRequest, Webhook};
 
 /// What answers under `/hooks`.
@@ -80,7 +79,7 @@ impl Hooks for CurrentHooks {
 /// The stages of one host. A Lambda function has one of them, a laptop all.
 pub struct Http {
     pub hooks: Option<Arc<dyn Hooks>>,
-    pub serve: Option<Arc<Serve>>,
+    pub serve: Option<Arc<dyn ReadApi>>,
     pub admin: Option<Arc<dyn AdminApi>>,
     pub callers: Arc<dyn Callers>,
     /// For a demo: everybody may read. Nobody may administer without a token all the same.

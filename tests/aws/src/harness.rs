@@ -42,8 +42,9 @@ impl Account {
     }
 
     /// As another process would have them.
-    pub async fn clients(&self) -> Arc<AwsClients> {
-        self.emulator.clients(&self.account).await
+    #[must_use]
+    pub fn clients(&self) -> Arc<AwsClients> {
+        self.emulator.clients(&self.account)
     }
 
     /// The last name that was given out. Names of buckets are everybody's.
@@ -57,7 +58,7 @@ impl Account {
     }
 
     pub async fn new_table(&self) -> (Arc<AwsClients>, String) {
-        let (clients, name) = (self.clients().await, self.new_name());
+        let (clients, name) = (self.clients(), self.new_name());
         tables::create(&clients, &name).await.unwrap();
         (clients, name)
     }
@@ -71,7 +72,7 @@ impl LedgerHarness for Account {
     }
 
     async fn again(&self) -> Arc<dyn Ledger> {
-        Arc::new(DynamoLedger::new(self.clients().await, self.name(), SYSTEM))
+        Arc::new(DynamoLedger::new(self.clients(), self.name(), SYSTEM))
     }
 }
 
@@ -83,27 +84,27 @@ impl EntitiesHarness for Account {
     }
 
     async fn again(&self) -> Arc<dyn EntityStore> {
-        Arc::new(DynamoEntities::new(self.clients().await, self.name(), SYSTEM))
+        Arc::new(DynamoEntities::new(self.clients(), self.name(), SYSTEM))
     }
 }
 
 #[async_trait]
 impl BlobsHarness for Account {
     async fn fresh(&self) -> Arc<dyn BlobStore> {
-        let (clients, bucket) = (self.clients().await, self.new_name());
+        let (clients, bucket) = (self.clients(), self.new_name());
         clients.s3().create_bucket().bucket(&bucket).send().await.unwrap();
         Arc::new(S3Blobs::new(clients, bucket))
     }
 
     async fn again(&self) -> Arc<dyn BlobStore> {
-        Arc::new(S3Blobs::new(self.clients().await, self.name()))
+        Arc::new(S3Blobs::new(self.clients(), self.name()))
     }
 }
 
 #[async_trait]
 impl SchedulesHarness for Account {
     async fn fresh(&self) -> Arc<dyn Schedules> {
-        let (clients, group) = (self.clients().await, self.new_name());
+        let (clients, group) = (self.clients(), self.new_name());
         clients.scheduler().create_schedule_group().name(&group).send().await.unwrap();
         let poll = format!("arn:aws:lambda:us-east-1:{}:function:poll", self.account);
         let role = format!("arn:aws:iam::{}:role/scheduler", self.account);
@@ -134,7 +135,7 @@ impl InParameters {
 #[async_trait]
 impl SecretsHarness for InSecretsManager {
     async fn holding(&self, secrets: &[(&str, &str)]) -> Arc<dyn Secrets> {
-        let clients = self.0.clients().await;
+        let clients = self.0.clients();
         for (name, value) in secrets {
             let request = clients.secrets_manager().create_secret().name(format!("{SYSTEM}/{name}"));
             request.secret_string(*value).send().await.unwrap();
@@ -146,7 +147,7 @@ impl SecretsHarness for InSecretsManager {
 #[async_trait]
 impl SecretsHarness for InParameters {
     async fn holding(&self, secrets: &[(&str, &str)]) -> Arc<dyn Secrets> {
-        let clients = self.0.clients().await;
+        let clients = self.0.clients();
         for (name, value) in secrets {
             let request = clients.ssm().put_parameter().name(format!("/{SYSTEM}/{name}")).value(*value);
             request.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await.unwrap();
@@ -178,7 +179,7 @@ struct UnderTest {
 impl QueueHarness for Queues {
     async fn fresh(&self) -> Arc<dyn QueueUnderTest> {
         let alone = ONE_AT_A_TIME.clone().lock_owned().await;
-        let clients = self.0.clients().await;
+        let clients = self.0.clients();
         let mut urls = BTreeMap::new();
         for name in QueueName::ALL {
             let made = clients.sqs().create_queue().queue_name(name.as_str()).send().await.unwrap();

@@ -65,7 +65,7 @@ pub fn bundle(blue: &Blue, rules: &str) -> Bundle {
 impl World {
     /// An empty system of this account, with this configuration. What it keeps has a name of its own.
     pub async fn new(emulator: &Emulator, account: &str, name: &str, bundle: &Bundle) -> Self {
-        let (clients, outside) = (emulator.clients(account).await, emulator.clients(account).await);
+        let (clients, outside) = (emulator.clients(account), emulator.clients(account));
         let bucket = format!("teal-{name}-{account}");
         let [ledger_table, entities_table] = ["ledger", "entities"].map(|table| format!("{name}-{table}"));
         outside.s3().create_bucket().bucket(&bucket).send().await.unwrap();

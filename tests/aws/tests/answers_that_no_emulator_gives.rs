@@ -46,7 +46,7 @@ fn cancelled(codes: &[&str]) -> Answer {
 
 async fn ledger(script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> (Wire, DynamoLedger) {
     let wire = Wire::start(None, script).await;
-    let ledger = DynamoLedger::new(wire.clients("111111111111").await, "the-ledger", SYSTEM);
+    let ledger = DynamoLedger::new(wire.clients("111111111111"), "the-ledger", SYSTEM);
     (wire, ledger)
 }
 
@@ -158,11 +158,11 @@ async fn a_slow_bucket_is_tried_again_and_given_up_in_the_end() {
     let wire =
         Wire::start(None, |_, nth| if nth < 2 { Answer::Xml(503, "SlowDown") } else { Answer::Json(200, json!({})) });
     let wire = wire.await;
-    let blobs = S3Blobs::new(wire.clients("111111111111").await, "raw");
+    let blobs = S3Blobs::new(wire.clients("111111111111"), "raw");
     assert_eq!(blobs.put_if_absent("a/b", Bytes::from_static(b"1")).await.unwrap(), Put::Stored);
 
     let wire = Wire::start(None, |_, _| Answer::Xml(503, "SlowDown")).await;
-    let blobs = S3Blobs::new(wire.clients("111111111111").await, "raw");
+    let blobs = S3Blobs::new(wire.clients("111111111111"), "raw");
     match blobs.get("a/b").await {
         Err(BlobError::Fault(fault)) => assert_says(&fault, FaultKind::Transient, &["s3://raw/a/b", "SlowDown"]),
         other => panic!("{other:?}"),
@@ -177,7 +177,7 @@ async fn puts_of_one_object_at_once_are_tried_again_until_one_is_there() {
         _ => Answer::Xml(412, "PreconditionFailed"),
     };
     let wire = Wire::start(None, script).await;
-    let blobs = S3Blobs::new(wire.clients("111111111111").await, "raw");
+    let blobs = S3Blobs::new(wire.clients("111111111111"), "raw");
     assert_eq!(blobs.put_if_absent("a", Bytes::from_static(b"1")).await.unwrap(), Put::WasThere);
 }
 
@@ -190,7 +190,7 @@ async fn a_bucket_says_what_is_missing() {
     ];
     for (status, code, says) in cases {
         let wire = Wire::start(None, move |_, _| Answer::Xml(status, code)).await;
-        let blobs = S3Blobs::new(wire.clients("111111111111").await, "raw");
+        let blobs = S3Blobs::new(wire.clients("111111111111"), "raw");
         match blobs.get("a").await {
             Err(BlobError::Fault(fault)) => assert_says(&fault, FaultKind::Transient, &says),
             other => panic!("{other:?}"),
@@ -201,7 +201,7 @@ async fn a_bucket_says_what_is_missing() {
 async fn queue(script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> (Wire, SqsQueue) {
     let wire = Wire::start(None, script).await;
     let url = format!("{}/111111111111/switch", wire.url);
-    let queue = SqsQueue::new(wire.clients("111111111111").await, BTreeMap::from([(QueueName::Switch, url)]));
+    let queue = SqsQueue::new(wire.clients("111111111111"), BTreeMap::from([(QueueName::Switch, url)]));
     (wire, queue)
 }
 
@@ -288,7 +288,7 @@ async fn a_secret_is_asked_for_once_in_its_lifetime_and_faults_say_no_secret() {
         _ => Answer::Json(400, json!({"__type": "AccessDeniedException", "message": "no"})),
     })
     .await;
-    let secrets = AwsSecrets::new(wire.clients("111111111111").await, "nowrep/");
+    let secrets = AwsSecrets::new(wire.clients("111111111111"), "nowrep/");
     for _ in 0..3 {
         assert_eq!(secrets.get("key").await.unwrap().unwrap().expose(), "hunter22");
     }
@@ -300,12 +300,9 @@ async fn a_secret_is_asked_for_once_in_its_lifetime_and_faults_say_no_secret() {
 
 #[tokio::test]
 async fn without_credentials_the_fault_says_so() {
-    let config = teal_aws::AwsClients::loader()
-        .endpoint_url("http://127.0.0.1:9")
-        .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(NoCredentials)
-        .load()
-        .await;
+    let nobody = aws_credential_types::provider::SharedCredentialsProvider::new(NoCredentials);
+    let config =
+        teal_emulator::config("http://127.0.0.1:9", "nobody").to_builder().credentials_provider(nobody).build();
     let ledger = DynamoLedger::new(teal_aws::AwsClients::with(config), "the-ledger", SYSTEM);
     fault(ledger.get(&key("a")).await, FaultKind::Transient, &["the-ledger", "credentials", "aws sso login"]);
 }
@@ -325,7 +322,7 @@ impl aws_credential_types::provider::ProvideCredentials for NoCredentials {
 
 #[tokio::test]
 async fn nothing_listens_and_the_fault_may_pass() {
-    let config = teal_emulator::config("http://127.0.0.1:9", "111111111111").await;
+    let config = teal_emulator::config("http://127.0.0.1:9", "111111111111");
     let ledger = Arc::new(DynamoLedger::new(teal_aws::AwsClients::with(config), "the-ledger", SYSTEM));
     fault(ledger.get(&key("a")).await, FaultKind::Transient, &["the-ledger", "got no answer"]);
 }

@@ -39,12 +39,12 @@ async fn behind_with_bucket(
     script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
 ) -> (Wire, Arc<AwsClients>, String) {
     let account = emulator.new_account();
-    let straight = emulator.clients(&account).await;
+    let straight = emulator.clients(&account);
     let bucket = format!("raw-{account}");
     tables::create(&straight, "table").await.unwrap();
     straight.s3().create_bucket().bucket(&bucket).send().await.unwrap();
     let wire = Wire::start(Some(&emulator.url), script).await;
-    let clients = wire.clients(&account).await;
+    let clients = wire.clients(&account);
     (wire, clients, bucket)
 }
 

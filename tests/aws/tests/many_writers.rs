@@ -39,7 +39,7 @@ async fn whoever_comes_first_the_rows_are_the_same() {
         let mut seed = Seed(u64::from(number));
         let mut stores = Vec::new();
         for _ in 0..6 {
-            stores.push(DynamoEntities::new(account.clients().await, &table, SYSTEM));
+            stores.push(DynamoEntities::new(account.clients(), &table, SYSTEM));
         }
         stores[0].create(spec(number, owner_is_key)).await.unwrap();
         let work: Vec<Vec<Vec<RecordChange>>> =
@@ -73,7 +73,7 @@ async fn once_gates_are_closed_nothing_gets_in_any_more() {
     for number in 1..=3 {
         mover.create(spec(number, true)).await.unwrap();
     }
-    let writers = join_all((0..4).map(|_| account.clients())).await;
+    let writers: Vec<_> = (0..4).map(|_| account.clients()).collect();
     let writers = writers.into_iter().map(|clients| DynamoEntities::new(clients, &table, SYSTEM));
     let (ids, mover) = (&ids, &mover);
     let written = writers.enumerate().map(|(writer, store)| async move {

@@ -20,8 +20,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
 use teal_aws::AwsClients;
 
 const RUN: &str = include_str!("run.py");
@@ -112,20 +114,23 @@ impl Emulator {
     }
 
     /// Clients that call from an account.
-    pub async fn clients(&self, account: &str) -> Arc<AwsClients> {
-        AwsClients::with(self.config(account).await)
+    #[must_use]
+    pub fn clients(&self, account: &str) -> Arc<AwsClients> {
+        AwsClients::with(config(&self.url, account))
     }
 
-    pub async fn config(&self, account: &str) -> SdkConfig {
-        config(&self.url, account).await
-    }
-
-    /// Kills one of the processes of the functions that it runs, the `nth` modulo how many there are; whether there
-    /// was one.
-    pub fn kill_a_function(&self, nth: usize) -> bool {
-        let functions = self.functions();
-        let Some(pid) = functions.get(nth % functions.len().max(1)) else { return false };
-        Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    /// Kills every process in which it runs this function; how many there were.
+    pub fn kill(&self, function: &str) -> usize {
+        let named = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+        let is_it = |pid: &String| {
+            let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            variables.split(|byte| *byte == 0).any(|variable| variable == named.as_bytes())
+        };
+        let kill = |pid: &String| {
+            let killed = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
+            killed.is_ok_and(|status| status.success())
+        };
+        self.functions().iter().filter(|pid| is_it(pid) && kill(pid)).count()
     }
 
     /// Processes of its group that are functions, by what Lambda calls their program.
@@ -155,14 +160,15 @@ impl Emulator {
 }
 
 /// A configuration that asks `url` for everything; the access key is the account.
-pub async fn config(url: &str, account: &str) -> SdkConfig {
-    AwsClients::loader()
+#[must_use]
+pub fn config(url: &str, account: &str) -> SdkConfig {
+    // The emulator takes no other secret.
+    let credentials = Credentials::new(account, "test", None, None, "emulator");
+    AwsClients::settings()
         .endpoint_url(url)
         .region(Region::new(REGION))
-        // The emulator takes no other secret.
-        .credentials_provider(Credentials::new(account, "test", None, None, "emulator"))
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
 }
 
 impl Drop for Emulator {

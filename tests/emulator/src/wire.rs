@@ -6,9 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_config::Region;
-use aws_config::retry::RetryConfig;
-use aws_credential_types::Credentials;
+use aws_smithy_types::retry::RetryConfig;
 use serde_json::Value;
 use teal_aws::AwsClients;
 use teal_aws::patience::Patience;
@@ -89,15 +87,10 @@ impl Wire {
     }
 
     /// Clients that have little patience, so that a test need not have any.
-    pub async fn clients(&self, account: &str) -> Arc<AwsClients> {
+    #[must_use]
+    pub fn clients(&self, account: &str) -> Arc<AwsClients> {
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1));
-        let config = AwsClients::loader()
-            .endpoint_url(&self.url)
-            .region(Region::new(crate::REGION))
-            .credentials_provider(Credentials::new(account, "test", None, None, "wire"))
-            .retry_config(retries)
-            .load()
-            .await;
+        let config = crate::config(&self.url, account).to_builder().retry_config(retries).build();
         let patience = Patience { attempts: 4, first: Duration::from_millis(1), longest: Duration::from_millis(2) };
         Arc::new(AwsClients::of(config, patience))
     }

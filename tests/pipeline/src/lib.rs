@@ -13,7 +13,7 @@ use futures::FutureExt;
 use teal::config::Bundle;
 use teal::domain::{Counts, Message, Millis, Mode, Outcome, Run, RunId, SourceId};
 use teal::pipeline::admin::deliveries::DeliveryFilter;
-use teal::pipeline::api::ApiResponse;
+use teal::pipeline::api::{ApiResponse, ReadApi as _};
 use teal::pipeline::changelog;
 use teal::pipeline::inbox::Entry;
 use teal::pipeline::poll::{Asked, Started};

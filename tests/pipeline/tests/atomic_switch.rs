@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value as Json;
 use teal::domain::{Mode, Pointer};
+use teal::pipeline::api::ReadApi as _;
 use teal::pipeline::ledger;
 use teal::pipeline::serve::Serve;
 use teal::ports::ledger::pointer_key;

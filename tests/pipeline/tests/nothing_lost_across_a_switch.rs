@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use teal::domain::{Message, Mode, QueueName, SourceId};
+use teal::pipeline::api::ReadApi as _;
 use teal::ports::BlobReader;
 use teal_conformance::{Call, Decision, Runner, Trace};
 use teal_pipeline_tests::{Bench, Setup, at_once, deliver, runner, sample};

@@ -18,6 +18,7 @@ use teal_emulator::Emulator;
 use teal_real::upstream::HttpUpstream;
 
 use crate::events::SECRETS;
+use crate::tools::forget_cargo;
 use crate::{FUNCTIONS, root};
 
 /// Who the tests are: the emulator looks at the name of its root user, not at the signature.
@@ -64,20 +65,43 @@ impl Stack {
         Self { emulator, outputs, environment, http: HttpUpstream::new().expect("HTTP works") }
     }
 
+    /// What a function is called where it is deployed.
+    #[must_use]
+    pub fn function(&self, function: &str) -> &str {
+        &self.outputs[&format!("{}FunctionName", capitalized(function))]
+    }
+
     /// What a function has logged, for whoever wants to know why.
     #[must_use]
     pub fn log(&self, function: &str) -> String {
-        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
+        let name = self.function(function);
         let asked = json!({ "url": self.emulator.url, "name": name });
         script(include_str!("log.py"), &asked).as_str().unwrap_or_default().to_owned()
     }
 
     /// Lets a function run the code of another one, under its own role.
     pub fn swap_code(&self, function: &str, code: &str) {
-        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
-        let asked =
-            json!({ "url": self.emulator.url, "name": name, "zip": zips()[code], "like": self.variables(code) });
-        script(include_str!("swap.py"), &asked);
+        let mut like = self.variables(code);
+        like.retain(|name, _| name.starts_with("TEAL_"));
+        self.change(function, json!({ "set": like, "zip": zips()[code] }));
+    }
+
+    /// Sets variables of a function. Its processes end, and others take their place.
+    pub fn set(&self, function: &str, variables: &[(&str, &str)]) {
+        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+        self.change(function, json!({ "set": variables }));
+    }
+
+    /// Takes everything from a function's role, or gives it these policies; gives those that it had.
+    pub fn permit(&self, function: &str, policies: &Json) -> Json {
+        self.change(function, json!({ "policies": policies }))
+    }
+
+    fn change(&self, function: &str, what: Json) -> Json {
+        let name = self.function(function);
+        let mut asked = json!({ "url": self.emulator.url, "name": name, "set": {}, "zip": null, "policies": null });
+        asked.as_object_mut().expect("it is one").extend(what.as_object().expect("what to change").clone());
+        script(include_str!("change.py"), &asked)
     }
 
     /// What a function finds in its environment, and where its services are.
@@ -104,7 +128,7 @@ impl Stack {
 
     /// Invokes a function and waits for what it says: its answer, or its error's type and message.
     pub async fn invoke(&self, function: &str, event: &Json) -> Result<Json, (String, String)> {
-        let name = &self.outputs[&format!("{}FunctionName", capitalized(function))];
+        let name = self.function(function);
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.emulator.url);
         let answer = self.send("POST", url, &[("authorization", ROOT)], &event.to_string()).await;
         understand(&answer)
@@ -123,10 +147,17 @@ impl Stack {
         self.http.send(request).await.expect("the emulator answers")
     }
 
-    /// A question to the admin API, over HTTP.
+    /// A question to the admin API, over HTTP. One whose function was killed meanwhile is asked again.
     pub async fn admin(&self, path: &str) -> Json {
         let token = format!("Bearer {}", SECRETS[2].1);
-        let answer = self.send("GET", format!("{}/admin/{path}", self.api()), &[("authorization", &token)], "").await;
+        let url = format!("{}/admin/{path}", self.api());
+        let mut answer = self.send("GET", url.clone(), &[("authorization", &token)], "").await;
+        for _ in 0..5 {
+            if answer.status != 502 {
+                break;
+            }
+            answer = self.send("GET", url.clone(), &[("authorization", &token)], "").await;
+        }
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         serde_json::from_slice(&answer.body).expect("admin answers JSON")
     }
@@ -175,13 +206,7 @@ pub fn binaries() -> &'static PathBuf {
     BUILT.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--locked", "--message-format=json-render-diagnostics"]).current_dir(root());
-        // Build scripts look at what cargo tells this test of its package, and would run again for it, each time.
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix)) {
-                build.env_remove(name.as_ref());
-            }
-        }
+        forget_cargo(&mut build);
         for function in FUNCTIONS {
             build.arg("-p").arg(format!("teal-{function}"));
         }

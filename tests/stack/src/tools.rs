@@ -30,8 +30,18 @@ pub fn programs(packages: &str) -> Option<PathBuf> {
 /// When it can't be started.
 #[must_use]
 pub fn run(programs: &Path, program: &str, arguments: &[&str]) -> Output {
+    run_with(programs, program, arguments, &[])
+}
+
+/// The same, with more variables.
+///
+/// # Panics
+/// When it can't be started.
+#[must_use]
+pub fn run_with(programs: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(programs.join(program));
     command.args(arguments).current_dir(crate::root());
+    forget_cargo(&mut command);
     let path = std::env::join_paths(
         [programs.to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
@@ -42,7 +52,18 @@ pub fn run(programs: &Path, program: &str, arguments: &[&str]) -> Output {
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("BC_SKIP_MAPPING", "TRUE"),
     ]);
+    command.envs(variables.iter().copied());
     command.output().unwrap_or_else(|error| panic!("{program} can't be started: {error}"))
+}
+
+/// Build scripts look at what cargo tells this test of its package, and would run again for it, each time.
+pub fn forget_cargo(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name.as_ref());
+        }
+    }
 }
 
 /// What a program wrote, for a failure's message.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use serde_json::json;
 use teal::domain::{Message, Millis, Mode, QueueName, Run, RunState, SourceId};
+use teal::pipeline::api::ReadApi as _;
 use teal::pipeline::ledger;
 use teal::pipeline::poll::{Asked, Started};
 use teal::ports::queue::{Outgoing, QueueSender};

@@ -8,7 +8,7 @@
 //! - A proxy that the environment names is never asked for what is on this machine.
 //! - A fault names the host and nothing else of the request: paths, queries and headers may hold secrets.
 
-mod public;
+mod names;
 
 use std::net::IpAddr;
 use std::sync::Once;
@@ -20,6 +20,8 @@ use reqwest::{Client, ClientBuilder, Url};
 use teal::ports::fault::FaultKind;
 use teal::ports::upstream::{HeaderValue, Request, Response};
 use teal::ports::{Fault, Upstream};
+
+use crate::public;
 
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
@@ -39,7 +41,7 @@ impl HttpUpstream {
     /// proxy resolves it elsewhere.
     pub fn public_only() -> Result<Self, Fault> {
         install_tls();
-        Ok(Self { client: build(settings().no_proxy().dns_resolver(public::Names))?, direct: None })
+        Ok(Self { client: build(settings().no_proxy().dns_resolver(names::Names))?, direct: None })
     }
 }
 
@@ -89,7 +91,7 @@ impl HttpUpstream {
         let Request { method, headers, body, max_body, .. } = request;
         let client = match &self.direct {
             Some(direct) if is_loopback(&url) => direct,
-            None if !public::may_be(&url) => return Err(public::refused(host)),
+            None if !public::may_be(url.host_str().unwrap_or_default()) => return Err(public::refused(host)),
             _ => &self.client,
         };
         let mut builder = client.request(method, url).body(body);

@@ -16,6 +16,13 @@ fn refused(program: &str) -> (usize, usize, String) {
 }
 
 #[test]
+fn a_program_that_nobody_is_to_run_says_so_and_is_not_looked_at() {
+    let program = Program::unread("no program").unwrap();
+    assert_eq!(program.source(), "no program");
+    assert!(matches!(program.run(&json!(1), 1), Err(JqError::Failed(why)) if why.contains("runs no programs")));
+}
+
+#[test]
 fn a_program_gives_none_one_or_many_values() {
     for (program, input, outputs) in [
         (".", json!({"b": [1, 2.5, "x", null, true]}), vec![json!({"b": [1, 2.5, "x", null, true]})]),

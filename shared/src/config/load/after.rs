@@ -197,7 +197,7 @@ fn lease(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Lease> {
         }
     }
     let mut lease = match &preset {
-        Some(preset) => presets::lease(&preset.text),
+        Some(preset) => presets::lease(&preset.text, cx.compile),
         None => presets::no_lease(),
     };
     let (bearer, base) = shared(cx, object);
@@ -256,7 +256,7 @@ fn gaps(cx: &mut Cx<'_>, object: &Object<'_>) -> Option<Gaps> {
             let help = format!("add with: {{ {need}: … }}");
             cx.problem(object.at, &object.path, format!("this preset needs '{need}'"), help);
         }
-        let mut how = presets::gaps(&with);
+        let mut how = presets::gaps(&with, cx.compile);
         if let Closing::Sent(sent) = &mut how {
             fill(&mut sent.list, bearer.as_ref(), base.as_ref());
             fill(&mut sent.get, bearer.as_ref(), base.as_ref());

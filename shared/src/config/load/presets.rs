@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::config::after::{Closing, Lease, Sent, Template};
-use crate::config::jq::Program;
+use crate::config::jq::{Compile, Program};
 
 /// What has to stand under `with`.
 pub fn needs(preset: &str) -> &'static [&'static str] {
@@ -33,7 +33,9 @@ pub fn no_lease() -> Lease {
     }
 }
 
-pub fn lease(preset: &str) -> Lease {
+pub fn lease(preset: &str, compile: Compile) -> Lease {
+    let jq = |program| jq(program, compile);
+    let post = |base, path, body, form| template(http::Method::POST, base, jq(path), Some(jq(body)), form);
     match preset {
         // A channel's id is used once, and nothing prolongs it: a new one is made, then the old one stopped.
         "google-calendar" => Lease {
@@ -81,7 +83,9 @@ pub fn lease(preset: &str) -> Lease {
 }
 
 /// GitHub repeats nothing by itself and lists what it sent for some days. What was answered with a 2xx came.
-pub fn gaps(with: &Json) -> Closing {
+pub fn gaps(with: &Json, compile: Compile) -> Closing {
+    let jq = |program: &str| jq(program, compile);
+    let get = |base, path: &str| template(http::Method::GET, base, jq(path), None, false);
     let hook = with["hook"].as_str().unwrap_or_default().trim_matches('/').to_owned();
     let start = serde_json::to_string(&format!("/{hook}/deliveries")).unwrap_or_default();
     Closing::Sent(Box::new(Sent {
@@ -97,21 +101,13 @@ pub fn gaps(with: &Json) -> Closing {
     }))
 }
 
-fn get(base: &str, path: &str) -> Template {
-    template(http::Method::GET, base, path, None, false)
-}
-
-fn post(base: &str, path: &str, body: &str, form: bool) -> Template {
-    template(http::Method::POST, base, path, Some(jq(body)), form)
-}
-
-fn template(method: http::Method, base: &str, path: &str, body: Option<Program>, form: bool) -> Template {
+fn template(method: http::Method, base: &str, path: Program, body: Option<Program>, form: bool) -> Template {
     let (base, headers) = (base.to_owned(), BTreeMap::new());
-    Template { method, base, path: jq(path), body, form, headers, bearer: None }
+    Template { method, base, path, body, form, headers, bearer: None }
 }
 
-fn jq(program: &str) -> Program {
-    Program::compile(program).expect("the programs of presets are tried by their test")
+fn jq(program: &str, compile: Compile) -> Program {
+    compile(program).expect("the programs of presets are tried by their test")
 }
 
 #[cfg(test)]
@@ -129,17 +125,20 @@ mod tests {
         });
         let path = |template: &Template| template.path.run(&input, 1).unwrap().remove(0);
         let body = |template: &Template| template.body.as_ref().unwrap().run(&input, 1).unwrap().remove(0);
-        let google = lease("google-calendar");
+        let google = lease("google-calendar", Program::compile);
         assert_eq!(path(google.create.as_ref().unwrap()), "/calendar/v3/calendars/a%20b/events/watch");
         assert_eq!(body(google.create.as_ref().unwrap())["expiration"], "86400000");
         assert_eq!(body(google.stop.as_ref().unwrap()), json!({ "id": "c0", "resourceId": "r0" }));
-        assert_eq!(path(lease("airtable").refresh.as_ref().unwrap()), "/v0/bases/app1/webhooks/ach1/refresh");
-        assert_eq!(body(lease("websub").create.as_ref().unwrap())["hub.lease_seconds"], "86400");
+        assert_eq!(
+            path(lease("airtable", Program::compile).refresh.as_ref().unwrap()),
+            "/v0/bases/app1/webhooks/ach1/refresh"
+        );
+        assert_eq!(body(lease("websub", Program::compile).create.as_ref().unwrap())["hub.lease_seconds"], "86400");
     }
 
     #[test]
     fn githubs_deliveries_are_listed_to_their_end_and_fetched_one_by_one() {
-        let Closing::Sent(sent) = gaps(&json!({ "hook": "repos/o/r/hooks/1" })) else { panic!() };
+        let Closing::Sent(sent) = gaps(&json!({ "hook": "repos/o/r/hooks/1" }), Program::compile) else { panic!() };
         let Sent { list, missed, get, delivery } = *sent;
         let run = |program: &Program, input: &Json| program.run(input, 1).unwrap().remove(0);
         assert_eq!(run(&list.path, &json!({ "cursor": null })), "/repos/o/r/hooks/1/deliveries?per_page=100");

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Number, Value as Json};
 
+use crate::config::jq::Compile;
 use crate::config::keys::{Key, Kind, Section};
 use crate::config::problem::{Problem, nearest};
 use crate::config::units;
@@ -21,6 +22,7 @@ pub struct Cx<'a> {
     file: &'a str,
     lines: Vec<&'a str>,
     pub problems: Vec<Problem>,
+    pub compile: Compile,
     /// Lines that must not be quoted, because a secret's value is written there.
     withheld: BTreeSet<usize>,
 }
@@ -51,8 +53,8 @@ pub struct Object<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, lines: text.lines().collect(), problems: Vec::new(), withheld: BTreeSet::new() }
+    pub fn new(file: &'a str, text: &'a str, compile: Compile) -> Self {
+        Self { file, lines: text.lines().collect(), problems: Vec::new(), compile, withheld: BTreeSet::new() }
     }
 
     pub fn problem(&mut self, at: Mark, path: &str, message: impl Into<String>, help: impl Into<String>) {

@@ -292,7 +292,7 @@ fn stream(cx: &mut Cx<'_>, object: &Object<'_>, streams: &[&str]) -> Option<Text
 pub fn program(cx: &mut Cx<'_>, object: &Object<'_>, key: &str) -> Option<Program> {
     object.get(key)?;
     let text = object.text(cx, key)?;
-    match Program::compile(&text.text) {
+    match (cx.compile)(&text.text) {
         Ok(program) => Some(program),
         Err(error) => {
             let help = "write one jq program, such as .status == \"open\" or { id, name: .title }";

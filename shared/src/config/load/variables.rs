@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Cx;
+use crate::config::jq::Program;
 use crate::config::yaml::{Content, Mark, Node, Style};
 
 #[derive(Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub fn names(node: &Node) -> BTreeSet<String> {
 
 /// The text with its variables filled in, as far as they have values.
 pub fn fill_text(text: &str, env: &BTreeMap<String, String>) -> String {
-    let mut ignored = Cx::new("", "");
+    let mut ignored = Cx::new("", "", Program::unread);
     fill_scalar(text, env, Mark::default(), "", &mut ignored)
 }
 
@@ -163,7 +164,7 @@ mod tests {
             ("$${A}", "${A}"),
             ("$A {}", "$A {}"),
         ] {
-            let mut cx = Cx::new("f", "");
+            let mut cx = Cx::new("f", "", Program::unread);
             assert_eq!(fill_scalar(text, &env, Mark::default(), "", &mut cx), expected);
             assert!(cx.problems.is_empty(), "{text}");
         }
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_no_variable_is_a_problem() {
         for text in ["${B}", "${", "a ${A b", "${}", "${1A}", "${secret:}", "${secret:a b}", "x${secret:a}"] {
-            let mut cx = Cx::new("f", "");
+            let mut cx = Cx::new("f", "", Program::unread);
             fill_scalar(text, &BTreeMap::new(), Mark { line: 1, column: 1 }, "", &mut cx);
             assert_eq!(cx.problems.len(), 1, "{text}");
         }

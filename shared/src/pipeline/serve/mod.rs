@@ -16,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -24,7 +25,7 @@ use self::listing::Listing;
 use super::ledger;
 use crate::domain::{EntityName, GenerationId, Key, Pointer, Schema, Version, VersionState};
 use crate::mutants::{self, Mutant};
-use crate::pipeline::api::{ApiResponse, Code, Problem, Query};
+use crate::pipeline::api::{ApiResponse, Code, Problem, Query, ReadApi};
 use crate::ports::entities::{Head, ListQuery};
 use crate::ports::{Clock, EntitiesError, EntityReader, Fault, LedgerError, LedgerReader};
 
@@ -69,30 +70,29 @@ impl From<EntitiesError> for Missed {
     }
 }
 
-impl Serve {
-    /// `GET /v1/{entity}`. `known` is the request's `If-None-Match`.
-    pub async fn list(&self, entity: &str, query: &Query, known: Option<&str>) -> ApiResponse {
+#[async_trait]
+impl ReadApi for Serve {
+    async fn list(&self, entity: &str, query: &Query, known: Option<&str>) -> ApiResponse {
         self.listing(&entity.into(), query, known).await.unwrap_or_else(ApiResponse::from)
     }
 
-    /// `GET /v1/{entity}/{key}`, with the key in its shown form.
-    pub async fn row(&self, entity: &str, key: &str, known: Option<&str>) -> ApiResponse {
+    async fn row(&self, entity: &str, key: &str, known: Option<&str>) -> ApiResponse {
         self.in_active(&entity.into(), Asked::Row(key), known).await.unwrap_or_else(ApiResponse::from)
     }
 
-    /// `GET /status`.
-    pub async fn status(&self) -> ApiResponse {
+    async fn status(&self) -> ApiResponse {
         status::status(self).await.unwrap_or_else(ApiResponse::from)
     }
 
-    /// `GET /health`: whether a reader would get an answer at all.
-    pub async fn health(&self) -> ApiResponse {
+    async fn health(&self) -> ApiResponse {
         match ledger::pointer(self.ledger.as_ref()).await {
             Ok(_) => ApiResponse::json(200, &json!({ "status": "ok" })).with("cache-control", "no-cache"),
             Err(error) => unreadable_ledger(&error).into(),
         }
     }
+}
 
+impl Serve {
     async fn listing(&self, entity: &EntityName, query: &Query, known: Option<&str>) -> Result<ApiResponse, Problem> {
         let listing = Listing::read(query)?;
         let Some(text) = &listing.cursor else {

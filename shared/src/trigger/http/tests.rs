@@ -10,6 +10,7 @@ use crate::domain::Secret;
 use crate::pipeline::fakes::{
     Addresses, Counting, FixedClock, FixedSecrets, MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, ready,
 };
+use crate::pipeline::serve::Serve;
 use crate::pipeline::webhook::Memory;
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{Connector, ConnectorError, Connectors, InTurn};

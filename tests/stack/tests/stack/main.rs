@@ -5,4 +5,5 @@
 mod bad_input;
 mod nowrep;
 mod roles;
+mod trouble;
 mod whole;

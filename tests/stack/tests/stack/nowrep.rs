@@ -1,7 +1,7 @@
 //! NowRep and its source: deploying it on a stack, and what a laptop shows of the same source.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -9,13 +9,15 @@ use teal::config::Bundle;
 use teal::pipeline::api::AdminApi;
 use teal::pipeline::caller::{Caller, Role};
 use teal_connect::ManifestConnectors;
+use teal_emulator::Emulator;
 use teal_local::host::stop::stop;
 use teal_local::{Local, LocalOptions};
 use teal_stack_tests::stack::Stack;
 use teal_stack_tests::{events, root};
 use teal_stand_in::{Blue, BlueOptions};
 
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// For a machine with much else to do; what works takes a fraction of it.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Asks until there is an answer.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
@@ -39,6 +41,21 @@ pub fn bundle(blue: &Blue) -> Bundle {
     let file = root().join("systems/nowrep/teal.yaml");
     let read = |path: &str| std::fs::read_to_string(path);
     Bundle::collect(&file.to_string_lossy(), read, |name| (name == "BLUE_URL").then(|| blue.url())).unwrap()
+}
+
+/// An emulator that enforces roles, the same for all tests.
+pub fn strict() -> Option<&'static Emulator> {
+    static STRICT: OnceLock<Emulator> = OnceLock::new();
+    teal_emulator::shared()?;
+    Some(STRICT.get_or_init(|| Emulator::start_with(&[("AUTH", "true")]).unwrap()))
+}
+
+/// Puts something else into `teal.yaml`.
+pub fn edit(mut bundle: Bundle, from: &str, to: &str) -> Bundle {
+    let text = bundle.files.get_mut(teal::config::bundle::ROOT).unwrap();
+    assert!(text.contains(from), "the example has no '{from}'");
+    *text = text.replacen(from, to, 1);
+    bundle
 }
 
 /// The newest run that somebody asked for in this way and that has ended.

@@ -194,13 +194,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_shard_of_a_large_generation_gets_its_share() {
-        let mut rows = [0; SPREAD as usize + 1];
-        for id in 0..16_000 {
-            let at = Layout::Large.places(&row(&Key::int(id).encode())).last().unwrap();
-            rows[usize::from(at)] += 1;
+    /// Rows by shard, of a load whose generation grows after so many.
+    fn load(rows: i64, grows: i64) -> Vec<i64> {
+        let mut shards = vec![0; SHARDS];
+        for id in 0..rows {
+            let layout = match id < grows {
+                true => Layout::Small,
+                false if grows > 0 => Layout::Grown,
+                false => Layout::Large,
+            };
+            shards[usize::from(layout.places(&row(&Key::int(id).encode())).last().unwrap())] += 1;
         }
-        assert!(rows[0] == 0 && rows[1..].iter().all(|count| (800..1200).contains(count)), "{rows:?}");
+        shards.retain(|count| *count > 0);
+        shards
+    }
+
+    #[test]
+    fn no_shard_has_twice_its_share_of_a_large_load_and_ten_rows_have_one() {
+        assert_eq!(load(10, i64::MAX), [10]);
+        // Pages at once may fill the first some more before it is seen to be large.
+        let grows = 2 * i64::try_from(super::super::write::LARGE).unwrap();
+        for (grows, shards) in [(0, 16), (grows, 17)] {
+            let load = load(100_000, grows);
+            assert!(load.len() == shards && load.iter().all(|rows| *rows < 2 * 100_000 / shards as i64), "{load:?}");
+        }
     }
 }
