@@ -74,7 +74,7 @@ async fn rows_of_hundreds_of_kilobytes_are_kept_and_larger_ones_are_refused_by_n
 async fn a_merge_that_was_cut_off_is_completed_with_the_same_counts() {
     let Some(emulator) = teal_emulator::shared() else { return };
     let account = emulator.new_account();
-    teal_aws::dynamodb::tables::create(&*emulator.clients(&account), "table").await.unwrap();
+    teal_aws::dynamodb::tables::create(&emulator.clients(&account), "table").await.unwrap();
     let (before, changes) = (page(0..50, 5, "before"), page(0..400, 10, "name"));
     let expected = Merged { new: 350, changed: 50, ..Merged::default() };
     for cut_after in [0, 1, 3, 6] {
