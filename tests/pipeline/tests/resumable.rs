@@ -1,10 +1,19 @@
 //! P1, P8, P12: killed at any port call, or with any call failing, the next process goes on, fetches at most
 //! one page of a stream twice, and ends with what an undisturbed one shows.
 
-use teal::domain::{Mode, RunState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use teal::domain::{Mode, Outcome, RunState};
+use teal::pipeline::poll::{Asked, Poll, Started};
+use teal::ports::ledger::Item;
+use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Write};
 use teal_conformance::trace::at;
 use teal_conformance::{Decision, Trace};
-use teal_pipeline_tests::{Bench, Setup, deliver, sample};
+use teal_pipeline_tests::{Bench, Setup, deliver, full, sample};
 use teal_stand_in::{Event, Kind, Webhook};
 
 /// A version is read, the source has changed, a webhook is about to come, and a full sync is asked for.
@@ -165,4 +174,72 @@ async fn a_run_whose_pages_are_applied_slower_than_its_lease_lasts_is_still_one_
     assert!(counts.add_up() && counts.pages == 6, "{counts:?}");
     assert_eq!(bench.rows().await, bench.rows_of_the_source());
     assert_eq!(bench.blue.counts().pages_served_again(), 0);
+}
+
+/// Where something happens before somebody is told who has a source's lease.
+struct Meanwhile {
+    ledger: Arc<dyn Ledger>,
+    what: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+#[async_trait]
+impl LedgerReader for Meanwhile {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
+        let what = if key.sort == "lease" { self.what.lock().unwrap().take() } else { None };
+        if let Some(what) = what {
+            what.await;
+        }
+        self.ledger.get(key).await
+    }
+
+    async fn list(
+        &self,
+        part: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Item>, LedgerError> {
+        self.ledger.list(part, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Ledger for Meanwhile {
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
+        self.ledger.transact(writes).await
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_took_long_to_start_lists_what_changed_until_it_did() {
+    let bench = Arc::new(Bench::new(Setup::tiny()).await);
+    bench.synced().await;
+    let poll = bench.runner.poll.clone();
+    let what = {
+        let bench = bench.clone();
+        async move {
+            bench.world.clock.advance(Duration::from_secs(600));
+            bench.blue.edit(Kind::Talents, &[3]);
+            bench.synced().await;
+            bench.world.clock.advance(Duration::from_secs(300));
+            bench.blue.edit(Kind::Talents, &[2]);
+        }
+    };
+    let slow = Poll {
+        ledger: Arc::new(Meanwhile { ledger: bench.world.ledger.clone(), what: Mutex::new(Some(what.boxed())) }),
+        entities: poll.entities.clone(),
+        blobs: poll.blobs.clone(),
+        queue: poll.queue.clone(),
+        upstream: poll.upstream.clone(),
+        systems: poll.systems.clone(),
+        clock: poll.clock.clone(),
+        entropy: poll.entropy.clone(),
+        shelf: poll.shelf.clone(),
+        meter: poll.meter.clone(),
+    };
+    let asked = Asked { mode: Mode::Incremental, ..full(false) };
+    let Started::Run(run) = slow.start(asked).await.unwrap() else { panic!("a run should have been started") };
+    let run = bench.go_on(run).await;
+    assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
 }

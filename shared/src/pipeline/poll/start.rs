@@ -70,9 +70,10 @@ impl Poll {
         let loaded = self.systems.current().await?;
         let source = loaded.source(&asked.source.name)?;
         self.systems.check_secrets(source).await?;
-        let now = self.clock.now();
         let key = ledger::lease_key(&asked.source);
         let seen = lease::read(self.ledger.as_ref(), &key).await?;
+        // Not before: whoever had the lease in between may have moved the cursor beyond a time that is older.
+        let now = self.clock.now();
         if let Some(lease) = seen.as_ref().map(|s| &s.value).filter(|_| !mutants::on(Mutant::TwoRunsAtOnce)) {
             let run = ledger::run(self.ledger.as_ref(), &RunId::new(&lease.holder)).await?.map(|run| run.value);
             let told = asked.cause.starts_with(WEBHOOK_CAUSE);
