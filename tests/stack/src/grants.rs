@@ -46,6 +46,8 @@ fn of_role(role: &str) -> Vec<(Target, &'static str)> {
             (Target::SecondBucket, actions::BLOB_ADMIN),
         ],
         "QueueSender" => &[(Target::Queues, actions::QUEUE_SENDER)],
+        // An object, then its message.
+        "Intake" => &[(Target::Bucket, actions::BLOB_WRITER), (Target::Queues, actions::QUEUE_SENDER)],
         "Secrets" => &[(Target::Secrets, actions::SECRETS)],
         "Schedules" => &[(Target::Schedules, actions::SCHEDULES)],
         // The host's own: what people ask about queues, what an event source mapping needs, and what makes failed
