@@ -96,6 +96,35 @@ pub fn put_aside(source: &SourceId, raw: &RawKey, now: Millis) -> Write {
     ledger::put(ledger::seen_key(source, raw), &Seen { at: now, aside: true }, Precondition::Absent)
 }
 
+/// Takes an entry that nobody needs any more out of everybody's reach: from then on nobody replays it, and its raw
+/// object is among those that leave, unless it was entered again under a later number. Refused when somebody else
+/// enters it meanwhile.
+pub async fn take_out(ledger: &dyn Ledger, source: &SourceId, number: u64, entry: &LogEntry) -> Result<(), StageError> {
+    let key = ledger::seen_key(source, &entry.raw);
+    let seen: Option<Stored<Seen>> = ledger::read(ledger, &key).await?;
+    let mut writes = vec![Write::Delete { key: ledger::log_key(source, number), when: Precondition::None }];
+    if seen.as_ref().is_none_or(|s| s.value.aside || s.value.at <= entry.at) {
+        // Aside, so that nobody takes it for one that was lost on its way into the log.
+        writes.push(ledger::put(key, &Seen { at: entry.at, aside: true }, ledger::unchanged(seen.as_ref())));
+        writes.push(ledger::put(ledger::leaving_key(source, &entry.raw), entry, Precondition::None));
+    }
+    Ok(ledger.transact(writes).await?)
+}
+
+/// What was taken out and is not let go of yet, at most `limit`.
+pub async fn leaving(ledger: &dyn LedgerReader, source: &SourceId, limit: usize) -> Result<Vec<LogEntry>, StageError> {
+    let items = ledger.list(&ledger::leaving_part(source), "", None, limit).await?;
+    items.iter().map(|item| Ok(ledger::understand(&item.key, &item.value)?)).collect()
+}
+
+/// Forgets one that left: whether it `stays`, because it was entered again, or is gone with its raw.
+pub async fn has_left(ledger: &dyn Ledger, source: &SourceId, raw: &RawKey, stays: bool) -> Result<(), StageError> {
+    let mut keys = vec![ledger::leaving_key(source, raw)];
+    keys.extend((!stays).then(|| ledger::seen_key(source, raw)));
+    let forget = |key| Write::Delete { key, when: Precondition::None };
+    Ok(ledger.transact(keys.into_iter().map(forget).collect()).await?)
+}
+
 /// Whether somebody looked at it: it is in the log, or was put aside.
 pub async fn is_seen(ledger: &dyn LedgerReader, source: &SourceId, raw: &RawKey) -> Result<bool, StageError> {
     Ok(ledger.get(&ledger::seen_key(source, raw)).await?.is_some())

@@ -345,6 +345,16 @@ pub fn log_key(source: &SourceId, number: u64) -> ItemKey {
 }
 
 #[must_use]
+pub fn leaving_part(source: &SourceId) -> String {
+    format!("leaving#{source}")
+}
+
+#[must_use]
+pub fn leaving_key(source: &SourceId, raw: &RawKey) -> ItemKey {
+    ItemKey::new(leaving_part(source), raw.0.clone())
+}
+
+#[must_use]
 pub fn seen_key(source: &SourceId, raw: &RawKey) -> ItemKey {
     ItemKey::new(format!("seen#{source}"), raw.0.clone())
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use teal::domain::{Outcome, VersionState};
+use teal::domain::{Mode, Outcome, SourceId, VersionState};
 use teal::pipeline::admin::RejectFilter;
-use teal::pipeline::ledger;
+use teal::pipeline::{changelog, ledger};
 use teal::ports::{BlobReader, BlobWriter, EntityAdmin};
+use teal_conformance::{Call, Decision, Trace};
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::{Event, Kind};
 
@@ -59,6 +60,42 @@ async fn what_was_rejected_goes_with_its_raw_and_not_before() {
     }
     assert_eq!(rejects[..2], [1, 1]);
     assert!(bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_whose_letting_go_was_cut_short_is_in_no_log_and_goes_in_the_next_round() {
+    let mut bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    bench.bring("x1", &serde_json::json!({ "id": "x1", "event": "talent.updated", "data": { "id": 1 } })).await;
+    bench.runner.drain().await;
+    let rejected = async |bench: &Bench| bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap().len();
+    let stored = async |bench: &Bench| bench.world.blobs.list("raw/-/-/blue/hook/", None, 10).await.unwrap().len();
+    let logged = async |bench: &Bench| {
+        let entries = changelog::entries(bench.world.ledger.as_ref(), &SourceId::new("blue"), 0, 10).await.unwrap();
+        entries.iter().filter(|(_, entry)| entry.raw.0.contains("/hook/")).count()
+    };
+    assert_eq!((rejected(&bench).await, stored(&bench).await, logged(&bench).await), (1, 1, 1));
+    // Whoever lets go of it does not live to delete the object.
+    let dies = |call: &Call| {
+        let deletes = call.op == "delete" && call.what.contains("/hook/");
+        if deletes { Decision::Stop } else { Decision::Proceed }
+    };
+    for _ in 0..8 {
+        bench.restart(&Trace::new(dies));
+        bench.world.clock.advance(Duration::from_secs(3600));
+        bench.runner.ask_for_sync("blue", Mode::Full).await;
+        bench.runner.drain().await;
+        if bench.runner.upkeep.round(false, &bench.runner.budget()).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!((stored(&bench).await, logged(&bench).await), (1, 0), "nobody replays it any more");
+
+    bench.restart(&Trace::default());
+    bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    assert_eq!((rejected(&bench).await, stored(&bench).await, logged(&bench).await), (0, 0, 0));
+    let leaving = changelog::leaving(bench.world.ledger.as_ref(), &SourceId::new("blue"), 10).await.unwrap();
+    assert!(leaving.is_empty(), "{leaving:?}");
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const SLICE: usize = 2000;
 const DEPLOYMENT: Duration = Duration::from_secs(3600);
 /// Nobody who lost a run goes on for so long: a page that such a one stores belongs to nothing.
 const LAST_PAGE: Duration = Duration::from_secs(3600);
+/// Entries of a change log taken out at once.
+const AT_ONCE: usize = 50;
 /// Runs kept as history.
 const RUNS: usize = 500;
 
@@ -173,30 +175,42 @@ impl Upkeep {
         Ok(needed)
     }
 
-    /// Deletes entries that nobody replays any more, each after its raw.
+    /// Lets go of entries that nobody replays any more, and of their raw. Each is taken out of the log before anything
+    /// of it is deleted, and noted: whoever needs older entries from now on finds it whole or not at all, and what
+    /// somebody who died began is ended here.
     async fn prune_log(&self, needed: &Needed, freed: &mut Freed, budget: &Budget) -> Result<(), StageError> {
         for (source, first) in &needed.since {
             loop {
-                let entries = changelog::entries(self.ledger.as_ref(), source, 0, 50).await?;
+                let left = self.let_leave(source, freed).await?;
+                let entries = changelog::entries(self.ledger.as_ref(), source, 0, AT_ONCE).await?;
                 let old: Vec<_> = entries.into_iter().filter(|(number, _)| number < first).collect();
-                if old.is_empty() || budget.is_spent(self.clock.now()) {
+                if (old.is_empty() && left < AT_ONCE) || budget.is_spent(self.clock.now()) {
                     break;
                 }
                 for (number, entry) in old {
-                    let seen = ledger::seen_key(source, &entry.raw);
-                    let mut writes =
-                        vec![Write::Delete { key: ledger::log_key(source, number), when: Precondition::None }];
-                    // An entry that was made again under a later number still needs its raw.
-                    let entered = changelog::entered_at(self.ledger.as_ref(), source, &entry.raw).await?;
-                    if entered.is_none_or(|at| at <= entry.at) {
-                        self.delete_raw(&entry.raw.0, freed).await?;
-                        writes.push(Write::Delete { key: seen, when: Precondition::None });
+                    match changelog::take_out(self.ledger.as_ref(), source, number, &entry).await {
+                        // Somebody enters it again. The next round sees what became of it.
+                        Err(StageError::Ledger(error)) if ledger::was_refused(&error) => {}
+                        taken => taken?,
                     }
-                    self.ledger.transact(writes).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Deletes what was taken out of a source's log. Says how many there were to look at.
+    async fn let_leave(&self, source: &SourceId, freed: &mut Freed) -> Result<usize, StageError> {
+        let leaving = changelog::leaving(self.ledger.as_ref(), source, AT_ONCE).await?;
+        for entry in &leaving {
+            // One that was entered again under a later number still needs its raw.
+            let stays = changelog::entered_at(self.ledger.as_ref(), source, &entry.raw).await?.is_some();
+            if !stays {
+                self.delete_raw(&entry.raw.0, freed).await?;
+            }
+            changelog::has_left(self.ledger.as_ref(), source, &entry.raw, stays).await?;
+        }
+        Ok(leaving.len())
     }
 
     /// What was rejected of it goes first: without the raw there is nothing to mend and replay.
