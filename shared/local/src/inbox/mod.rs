@@ -26,7 +26,7 @@ use crate::sqlite::{Database, Layout, Synchronous};
 const LAYOUT: Layout = Layout {
     application: 0x7465_6169,
     version: 1,
-    // Small, because a webhook's answer may wait for the fold.
+    // Small, because what syncs a webhook waits while the disk takes a fold.
     log_pages: 4_000,
     writer_cache_kib: 2_000,
     create: "

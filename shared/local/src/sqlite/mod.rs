@@ -1,11 +1,13 @@
 //! What every SQLite file of Teal has in common: how it is opened, written, read, and how its errors are
 //! judged. Knows no table.
 //!
-//! Owns the threads and connections of an open file: one that writes, some that read. Always holds: when
+//! Owns the threads and connections of an open file: one that writes, one that folds its log, some that read. Always
+//! holds: when
 //! the last handle of a [`Database`] goes, every write that was queued is committed and the log is folded
 //! into the file, so that the file alone is a whole copy.
 
 pub mod fault;
+pub mod folding;
 pub mod open;
 pub mod readers;
 pub mod writer;
@@ -18,6 +20,7 @@ use rusqlite::Connection;
 use teal::ports::fault::Fault;
 
 pub use self::fault::{Trouble, permanent};
+use self::folding::Folding;
 pub use self::open::{Layout, Synchronous};
 use self::readers::Readers;
 use self::writer::Writer;
@@ -33,10 +36,13 @@ impl Database {
     /// Opens the file, and makes it when it is missing. Its directory must be there. `readers` is how many
     /// reads can go on at once.
     pub fn open(path: &Path, layout: &Layout, synchronous: Synchronous, readers: usize) -> Result<Arc<Self>, Fault> {
-        let writing = open::open_writer(path, layout, synchronous)?;
+        let mut writing = open::open_writer(path, layout, synchronous)?;
         let reading = (0..readers.max(1)).map(|_| open::open_reader(path)).collect::<Result<Vec<_>, _>>()?;
+        let beside = open::open_beside(path, synchronous)?;
         let file = path.display().to_string();
-        Ok(Arc::new(Self { readers: Readers::start(&file, reading)?, writer: Writer::start(&file, writing)? }))
+        let mut folding = Folding::start(&file, &mut writing, beside, layout.log_pages)?;
+        let writer = Writer::start(&file, writing, move |connection| folding.after_group(connection))?;
+        Ok(Arc::new(Self { readers: Readers::start(&file, reading)?, writer }))
     }
 
     /// Runs `job` in a transaction and answers once it is durable; see [`Writer::run`]. `what` names in a

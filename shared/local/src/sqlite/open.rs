@@ -19,8 +19,8 @@ pub struct Layout {
     pub application: i32,
     /// SQLite's `user_version`, from 1.
     pub version: i32,
-    /// How many pages of log may gather before they are folded into the file. Pages that are written again
-    /// and again are folded once, so more is faster; but the fold makes the writer wait.
+    /// How many pages of log may gather before they are folded into the file (`super::folding`). Pages that are written
+    /// again and again are folded once, so more is less work; but what syncs a log waits while the disk takes a fold.
     pub log_pages: u32,
     /// Most memory for pages that the writer has at hand. It is filled once a file has that much, whatever
     /// comes later, so that memory does not grow with the data. A commit that outgrows it is written out
@@ -50,7 +50,11 @@ pub fn open_writer(path: &Path, layout: &Layout, synchronous: Synchronous) -> Re
         let connection = Connection::open_with_flags(path, flags)?;
         tune(&connection, layout.writer_cache_kib)?;
         let is_new = recognize(&connection, layout, &object)?;
-        log_ahead(&connection, layout.log_pages, synchronous)?;
+        // With a write-ahead log, readers never wait for the writer, nor it for them.
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        sync_as(&connection, synchronous)?;
+        // Room for the commits that go beyond, so that the log is seldom cut only to grow again.
+        connection.pragma_update(None, "journal_size_limit", i64::from(layout.log_pages) * 4096 * 3 / 2)?;
         if is_new {
             make(&connection, layout)?;
         }
@@ -70,20 +74,23 @@ pub fn open_reader(path: &Path) -> Result<Connection, Fault> {
     open().map_err(|error| fault(&path.display().to_string(), error))
 }
 
-/// With a write-ahead log, readers never wait for the writer, nor it for them.
-fn log_ahead(connection: &Connection, pages: u32, synchronous: Synchronous) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(
-        None,
-        "synchronous",
-        match synchronous {
-            Synchronous::Full => "full",
-            Synchronous::Off => "off",
-        },
-    )?;
-    connection.pragma_update(None, "wal_autocheckpoint", pages)?;
-    // Room for the commit that goes beyond, so that the log is seldom cut only to grow again.
-    connection.pragma_update(None, "journal_size_limit", i64::from(pages) * 4096 * 3 / 2)
+/// Opens one that folds the log of a file that [`open_writer`] has opened, and writes nothing else.
+pub fn open_beside(path: &Path, synchronous: Synchronous) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        sync_as(&connection, synchronous)?;
+        Ok(connection)
+    };
+    open().map_err(|error| fault(&path.display().to_string(), error))
+}
+
+fn sync_as(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
+    let name = match synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Off => "off",
+    };
+    connection.pragma_update(None, "synchronous", name)
 }
 
 fn make(connection: &Connection, Layout { application, version, create, .. }: &Layout) -> rusqlite::Result<()> {

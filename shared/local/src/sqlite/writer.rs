@@ -86,13 +86,17 @@ where
 }
 
 impl Writer {
-    /// `file` names the file in faults.
-    pub fn start(file: &str, connection: Connection) -> Result<Self, Fault> {
+    /// `file` names the file in faults. `after_group` is called when a group has its answers.
+    pub fn start(
+        file: &str,
+        connection: Connection,
+        after_group: impl FnMut(&Connection) + Send + 'static,
+    ) -> Result<Self, Fault> {
         let (jobs, inbox) = channel();
         let name = file.to_owned();
         let thread = thread::Builder::new()
             .name("sqlite writer".into())
-            .spawn(move || serve(&name, &connection, &inbox))
+            .spawn(move || serve(&name, &connection, &inbox, after_group))
             .map_err(|error| {
                 let what = format!("{file}: its writer thread did not start; try again");
                 Fault::new(FaultKind::Transient, what).because(error)
@@ -156,13 +160,14 @@ pub(super) fn words_of(panic: &(dyn Any + Send)) -> &str {
     words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-fn serve(file: &str, connection: &Connection, inbox: &Receiver<Job>) {
+fn serve(file: &str, connection: &Connection, inbox: &Receiver<Job>, mut after_group: impl FnMut(&Connection)) {
     let mut group = VecDeque::with_capacity(GROUP);
     while let Ok(first) = inbox.recv() {
         group.push_back(first);
         group.extend(inbox.try_iter().take(GROUP - 1));
         while !group.is_empty() {
             commit_group(file, connection, &mut group);
+            after_group(connection);
         }
     }
 }

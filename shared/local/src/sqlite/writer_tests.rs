@@ -14,7 +14,7 @@ fn writer(directory: &tempfile::TempDir) -> (Writer, Connection) {
     connection.busy_timeout(std::time::Duration::ZERO).unwrap();
     connection.pragma_update(None, "journal_mode", "wal").unwrap();
     connection.execute_batch("CREATE TABLE done (n INTEGER PRIMARY KEY, filler BLOB)").unwrap();
-    (Writer::start("jobs.db", connection).unwrap(), Connection::open(&path).unwrap())
+    (Writer::start("jobs.db", connection, |_| {}).unwrap(), Connection::open(&path).unwrap())
 }
 
 fn insert(db: &Connection, n: i64) -> Result<(), Trouble> {
@@ -177,7 +177,7 @@ async fn a_refusal_is_not_told_before_what_it_saw_is_durable() {
     drop(writer);
     let enforcing = Connection::open(directory.path().join("jobs.db")).unwrap();
     enforcing.pragma_update(None, "foreign_keys", true).unwrap();
-    let writer = Writer::start("jobs.db", enforcing).unwrap();
+    let writer = Writer::start("jobs.db", enforcing, |_| {}).unwrap();
     let release = hold(&writer);
     let doomed = writer.run("done", |db| -> Result<(), Trouble> {
         insert(db, 1)?;
