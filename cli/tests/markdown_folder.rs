@@ -17,6 +17,7 @@ sources:
 entities:
   notes:
     from: notes.files
+    record: path
     key: path
     fields:
       path: { type: string, required: true }
@@ -54,7 +55,7 @@ fn files_that_are_written_changed_broken_and_deleted_arrive_at_the_next_sync() {
     let run = trial.run(&["sync", "--json"]).json();
     assert_eq!((&run["outcome"], &run["counts"]["entities"]["notes"]["new"]), (&json!("complete"), &json!(2)), "{run}");
     assert_eq!(run["counts"]["records"]["rejected"], 1, "{run}");
-    let rejects = trial.run(&["rejects"]);
+    let rejects = trial.run(&["rejects", "list"]);
     assert!(rejects.out.contains("broken.md") && rejects.out.contains("not YAML"), "{rejects:?}");
     let hoodie = ("wiki/hoodie.md".to_owned(), "A hoodie".to_owned(), "# A hoodie\n".to_owned());
     let joy = |body: &str| ("joy.md".to_owned(), "Joy".to_owned(), body.to_owned());
@@ -83,13 +84,14 @@ async fn a_folder_is_watched_while_teal_runs() {
     let trial = trial();
     let dev = trial.dev();
     let token = std::fs::read_to_string(trial.dir.path().join(".teal/token")).unwrap();
-    let client = reqwest::Client::new();
+    teal_local::upstream::install_tls();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let shown = async |wanted: &[&str]| {
         for _ in 0..150 {
             let asked = client.get(dev.url("/v1/notes")).bearer_auth(token.trim()).send().await.unwrap();
             let answer = asked.text().await.unwrap();
             let answer: Json = serde_json::from_str(&answer).unwrap_or_default();
-            let rows = answer["data"].as_array().or(answer["items"].as_array()).cloned().unwrap_or_default();
+            let rows = answer["data"].as_array().cloned().unwrap_or_default();
             let titles: Vec<&str> = rows.iter().filter_map(|row| row["title"].as_str()).collect();
             if titles == wanted {
                 return;
