@@ -37,6 +37,7 @@ pub mod session;
 pub mod source;
 
 mod excerpt;
+mod folder;
 
 mod listing;
 mod retry_after;
@@ -45,12 +46,15 @@ use std::sync::Arc;
 
 use teal::ports::connector::{Connector, ConnectorConfig, ConnectorError, Connectors};
 
-/// Compiles manifests of Airbyte's format.
+/// Compiles manifests of Airbyte's format, and the one of Teal's own for folders of Markdown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManifestConnectors;
 
 impl Connectors for ManifestConnectors {
     fn compile(&self, manifest: &str, config: &ConnectorConfig) -> Result<Arc<dyn Connector>, ConnectorError> {
+        if folder::is_meant(manifest) {
+            return Ok(Arc::new(folder::MarkdownFolder::compile(manifest, config)?));
+        }
         Ok(Arc::new(listing::Declarative::compile(manifest, config)?))
     }
 }

@@ -85,7 +85,12 @@ impl Connector for Nothing {
         Err(ConnectorError::Body("it has nothing".to_owned()))
     }
 
-    fn records(&self, stream: &StreamName, _: &Json, _: &[Response]) -> Result<Vec<Json>, ConnectorError> {
+    fn records(
+        &self,
+        stream: &StreamName,
+        _: &Json,
+        _: &[Response],
+    ) -> Result<Vec<teal::ports::connector::Taken>, ConnectorError> {
         Err(ConnectorError::NoStream(stream.clone()))
     }
 }

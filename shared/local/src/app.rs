@@ -44,11 +44,13 @@ use teal::trigger::callers::StaticTokens;
 use teal::trigger::http::{CurrentHooks, Http};
 use teal::trigger::queues;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::blobs::{Folders, LocalBlobs};
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
+use crate::folder::{self, FolderUpstream};
 use crate::host::queues::{WorkerSettings, Workers};
 use crate::host::scheduler::{Entry, Scheduler};
 use crate::host::stop::Stop;
@@ -65,6 +67,8 @@ use crate::upstream::HttpUpstream;
 const CALL: Duration = Duration::from_secs(60);
 /// How often upkeep looks after things.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// How often folders that are watched are looked at.
+const WATCH: Duration = Duration::from_secs(2);
 /// Attempts at a message before it is put aside. With the rests in between, longer than any lease lasts.
 const MAX_RECEIVE: u32 = 20;
 
@@ -150,7 +154,8 @@ impl Local {
         let blobs = Arc::new(LocalBlobs::open(&options.dir, inbox.clone())?);
         let intake: Arc<dyn Intake> = Arc::new(LocalIntake::new(blobs.clone(), inbox.clone(), clock.clone()));
         let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(options.dir.join("secrets")));
-        let upstream: Arc<dyn Upstream> = Arc::new(HttpUpstream::new()?);
+        let others: Arc<dyn Upstream> = Arc::new(HttpUpstream::new()?);
+        let upstream: Arc<dyn Upstream> = Arc::new(FolderUpstream { base: options.base.clone(), others });
         let ledger: Arc<dyn Ledger> = store.clone();
         let ledger_reader: Arc<dyn LedgerReader> = store.clone();
         let entity_admin: Arc<dyn EntityAdmin> = store.clone();
@@ -318,7 +323,13 @@ impl Local {
 
         let mut entries = vec![self.upkeep_entry(&spent)];
         if schedules {
-            entries.extend(self.schedule_entries(&self.systems.current().await?.system));
+            let loaded = self.systems.current().await?;
+            entries.extend(self.schedule_entries(&loaded.system));
+            for source in loaded.system.sources.keys() {
+                if let Some(folder) = loaded.connector(source)?.folder() {
+                    entries.push(self.watch_entry(SourceId::new(source.as_str()), self.options.base.join(folder)));
+                }
+            }
         }
         let scheduler = Scheduler::start(entries, &self.clock, stop);
         Ok(Running { workers: all, scheduler, tasks })
@@ -405,6 +416,39 @@ impl Local {
             }
         }
         entries
+    }
+
+    /// Asks for what changed in a folder, and for all of it when a file is gone or may have gone unseen.
+    fn watch_entry(&self, source: SourceId, folder: PathBuf) -> Entry {
+        let (queue, known) = (self.queue.clone(), Arc::new(Mutex::new(None)));
+        Entry {
+            name: format!("{} watch", source.name),
+            since: None,
+            next: Box::new(|after| Some(after.plus(WATCH))),
+            action: Box::new(move |_| {
+                let (queue, known, source, folder) = (queue.clone(), known.clone(), source.clone(), folder.clone());
+                async move {
+                    let mut known = known.lock().await;
+                    let looked = tokio::task::spawn_blocking(move || folder::look(&folder)).await;
+                    let now = match looked {
+                        Ok(Ok(now)) => now,
+                        Ok(Err(error)) => return tracing::warn!(%error, "a folder can't be watched"),
+                        Err(error) => return tracing::warn!(%error, "a folder can't be watched"),
+                    };
+                    let mode = match known.as_ref() {
+                        Some(before) if *before == now => return,
+                        Some(before) if folder::lacks_none(&now, before) => Mode::Incremental,
+                        _ => Mode::Full,
+                    };
+                    let message = Message::Sync { source, mode, cause: "watch".into(), trace: None };
+                    match send_all(queue.as_ref(), vec![Outgoing::now(message)]).await {
+                        Ok(()) => *known = Some(now),
+                        Err(error) => tracing::warn!(%error, "a sync of a folder could not be queued"),
+                    }
+                }
+                .boxed()
+            }),
+        }
     }
 
     fn schedule_entry(&self, source: SourceId, mode: Mode, schedule: Schedule) -> Entry {

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod blobs;
 pub mod console;
+mod folder;
 pub mod host;
 pub mod inbox;
 mod intake;

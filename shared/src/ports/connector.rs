@@ -27,6 +27,11 @@ pub trait Connector: Send + Sync {
         false
     }
 
+    /// The folder of the host's own machine that it reads, for hosts that can watch one.
+    fn folder(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether the stream can ask for what changed since a cursor. If not, an incremental run skips it.
     fn incremental(&self, stream: &StreamName) -> bool;
 
@@ -43,8 +48,11 @@ pub trait Connector: Send + Sync {
     fn session(&self, entropy: Arc<dyn Entropy>) -> Result<Box<dyn Session>, ConnectorError>;
 
     /// The records of a page that a session gave, asked for at `position`.
-    fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Value>, ConnectorError>;
+    fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Taken>, ConnectorError>;
 }
+
+/// A record, or why one that is there can't be read: it alone is rejected then, and not its page.
+pub type Taken = Result<Value, String>;
 
 /// Reads one stream at a time. Keeps tokens and answers that several requests need, in memory alone.
 pub trait Session: Send {

@@ -10,6 +10,7 @@ pub mod connector;
 pub mod entities;
 pub mod entropy;
 pub mod fault;
+pub mod folder;
 pub mod intake;
 pub mod ledger;
 pub mod queue;

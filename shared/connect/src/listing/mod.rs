@@ -14,7 +14,7 @@ use serde::Deserialize as _;
 use serde_json::Value as Json;
 use teal::domain::{Millis, Mode, StreamName};
 use teal::ports::Entropy;
-use teal::ports::connector::{self, Connector, ConnectorConfig, ConnectorError};
+use teal::ports::connector::{self, Connector, ConnectorConfig, ConnectorError, Taken};
 use teal::ports::upstream::Response;
 
 use crate::budget::Budget;
@@ -186,7 +186,7 @@ impl Connector for Declarative {
         Ok(Box::new(reading::Reading::new(self.plan.clone(), entropy)))
     }
 
-    fn records(&self, stream: &StreamName, position: &Json, page: &[Response]) -> Result<Vec<Json>, ConnectorError> {
+    fn records(&self, stream: &StreamName, position: &Json, page: &[Response]) -> Result<Vec<Taken>, ConnectorError> {
         let plan = &self.plan;
         let position = plan.position(position, &plan.masks)?;
         let Some(stream) = plan.known(stream, position.component.as_ref())? else {
@@ -195,7 +195,7 @@ impl Connector for Declarative {
         // Nothing here may be random: the same page gives the same records.
         let mut session = plan.session(Arc::new(|| 0));
         session.facts.clone_from(&position.facts);
-        let records = |session: &mut Session| -> Result<Vec<Json>, Failure> {
+        let records = |session: &mut Session| -> Result<Vec<Taken>, Failure> {
             let now = position.started;
             let (mut reader, mut run) = taken_up(stream, &position, session)?;
             loop {
@@ -206,7 +206,7 @@ impl Connector for Declarative {
                     }
                     Some(open) => {
                         let records = open.records_of(page, session, now)?;
-                        return Ok(records.iter().map(|record| record.to_value().into()).collect());
+                        return Ok(records.iter().map(|record| Ok(record.to_value().into())).collect());
                     }
                     None => match reader.next(session, now)? {
                         Progress::Done(Some(next)) => run = Some(next),

@@ -27,7 +27,7 @@ use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
 use crate::pipeline::webhook::event;
 use crate::ports::EntityWriter;
-use crate::ports::connector::answers_of;
+use crate::ports::connector::{Taken, answers_of};
 use crate::ports::entities::Writer;
 
 /// Rejects that are kept in full for one raw object; beyond that they are only counted.
@@ -247,7 +247,11 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
     let read = match &raw.head.from {
         RawFrom::Page { stream, position, .. } => {
             loaded.connector(&raw.head.source.name)?.records(stream, position, &answers_of(raw)).map(|records| {
-                records.into_iter().map(|json| Item { stream: stream.clone(), what: record(json) }).collect()
+                let what = |taken: Taken| match taken {
+                    Ok(json) => record(json),
+                    Err(why) => What::Unreadable(Code::RawUnreadable.reason(None, why)),
+                };
+                records.into_iter().map(|taken| Item { stream: stream.clone(), what: what(taken) }).collect()
             })
         }
         RawFrom::Delivery { timed, .. } => Ok(read_delivery(&loaded, raw, *timed)?),
