@@ -18,7 +18,7 @@ use teal_connect::ManifestConnectors;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let (ledger, entities, blobs) = (function.ledger()?, function.entities()?, function.blobs()?);
     let queue = function.queue(&QueueName::ALL)?;
     let secrets = function.secrets();

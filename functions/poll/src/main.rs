@@ -13,7 +13,7 @@ use teal_real::upstream::HttpUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let (ledger, blobs) = (function.ledger()?, function.blobs()?);
     let queue = function.queue(&QueueName::ALL)?;
     let rests = function.rests(QueueName::Poll)?;

@@ -9,7 +9,7 @@ use teal_aws::host::{self, Error, Function};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let serve = Serve { entities: function.entities()?, ledger: function.ledger()?, clock: function.clock() };
     let callers = Arc::new(SecretTokens(function.secrets()));
     host::http(

@@ -10,7 +10,7 @@ use teal_connect::ManifestConnectors;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let (ledger, blobs) = (function.ledger()?, function.blobs()?);
     let rests = function.rests(QueueName::Switch)?;
     let systems = function.systems(ledger.clone(), blobs.clone(), Arc::new(EmptySecrets), ManifestConnectors);

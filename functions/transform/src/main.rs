@@ -11,7 +11,7 @@ use teal_connect::ManifestConnectors;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let (ledger, blobs) = (function.ledger()?, function.blobs()?);
     let rests = function.rests(QueueName::Transform)?;
     let transform = Arc::new(Transform {

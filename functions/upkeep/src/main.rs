@@ -13,7 +13,7 @@ use teal_connect::ManifestConnectors;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let (ledger, entities, blobs) = (function.ledger()?, function.entities()?, function.blobs()?);
     let queue = function.queue(&QueueName::ALL)?;
     let systems = function.systems(ledger.clone(), blobs.clone(), Arc::new(EmptySecrets), ManifestConnectors);

@@ -13,7 +13,7 @@ use teal_aws::upstream::PublicUpstream;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start();
+    let function = Function::start().await;
     let blobs = function.blobs()?;
     let ledger = function.ledger()?;
     let systems = Arc::new(Systems::without_connectors(ledger.clone(), blobs.clone()));

@@ -1,16 +1,19 @@
 //! The SDK's clients: one configuration, one HTTP client and its pool of connections, a client a service, made
 //! when it is first asked for.
 //!
-//! Owns timeouts and the SDK's own retries. Region, credentials and addresses are those of `surroundings`.
+//! Owns timeouts and the SDK's own retries. Region, credentials and addresses are what `aws-config` finds
+//! or, without the feature `config`, those of `surroundings`.
 //!
 //! Always holds: no call waits for ever, nor tries for ever.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+#[cfg(not(feature = "config"))]
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -23,6 +26,7 @@ use teal_real::entropy::SystemEntropy;
 use crate::names::Names;
 use crate::patience::Patience;
 use crate::requests::Requests;
+#[cfg(not(feature = "config"))]
 use crate::surroundings::{self, Surroundings};
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -56,6 +60,28 @@ pub(crate) fn tls() -> Provider {
     Provider::Rustls(CryptoMode::Ring)
 }
 
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+fn http() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls()).build_with_resolver(Names::All)
+}
+
+/// No call waits for ever, nor tries for ever.
+fn bounded(config: Builder) -> Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(WHOLE)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(Duration::from_millis(50))
+        .with_max_backoff(Duration::from_secs(2));
+    config.timeout_config(timeouts).retry_config(retries)
+}
+
 macro_rules! client {
     ($feature:literal, $name:ident, $sdk:ident) => {
         #[cfg(feature = $feature)]
@@ -69,9 +95,16 @@ macro_rules! client {
 }
 
 impl AwsClients {
-    /// In a function: with its role and region.
-    #[must_use]
-    pub fn load() -> Arc<Self> {
+    /// With region, credentials and addresses as `aws-config` finds them.
+    #[cfg(feature = "config")]
+    pub async fn load() -> Arc<Self> {
+        let found = aws_config::defaults(behavior()).http_client(http()).load().await;
+        Self::with(bounded(found.into_builder()).build())
+    }
+
+    /// With region, credentials and addresses as Lambda states them.
+    #[cfg(not(feature = "config"))]
+    pub async fn load() -> Arc<Self> {
         let settings = Self::settings().region(surroundings::region()).service_config(Surroundings);
         Self::with(settings.credentials_provider(SharedCredentialsProvider::new(Surroundings)).build())
     }
@@ -79,21 +112,7 @@ impl AwsClients {
     /// What is the same everywhere: without a region and somebody to be.
     #[must_use]
     pub fn settings() -> Builder {
-        let http = aws_smithy_http_client::Builder::new().tls_provider(tls()).build_with_resolver(Names::All);
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(ATTEMPTS)
-            .with_initial_backoff(Duration::from_millis(50))
-            .with_max_backoff(Duration::from_secs(2));
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .timeout_config(timeouts)
-            .retry_config(retries)
+        bounded(SdkConfig::builder().behavior_version(behavior()).http_client(http()))
     }
 
     #[must_use]

@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod settings;
 #[cfg(feature = "sqs")]
 pub mod sqs_queue;
+#[cfg(not(feature = "config"))]
 mod surroundings;
 pub mod upstream;
 

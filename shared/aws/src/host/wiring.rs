@@ -24,13 +24,12 @@ pub struct Function {
 
 impl Function {
     /// Starts the log and reads the environment. Connects to nothing yet.
-    #[must_use]
-    pub fn start() -> Self {
+    pub async fn start() -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         log::start(variable("TEAL_LOG").as_deref());
         let named = |name| variable(name).unwrap_or_default();
         let meter = Arc::new(Emf::new(vec![("system", named("TEAL_SYSTEM")), ("stage", named("TEAL_STAGE"))]));
-        Self { clients: AwsClients::load(), settings: Settings::read(variable), meter }
+        Self { clients: AwsClients::load().await, settings: Settings::read(variable), meter }
     }
 
     #[must_use]
