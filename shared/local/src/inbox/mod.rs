@@ -27,7 +27,7 @@ const LAYOUT: Layout = Layout {
     application: 0x7465_6169,
     version: 1,
     // Small, because what syncs a webhook waits while the disk takes a fold.
-    log_pages: 4_000,
+    log_pages: 500,
     writer_cache_kib: 2_000,
     create: "
         CREATE TABLE message (

@@ -15,7 +15,7 @@ use rusqlite::{Connection, hooks::Wal};
 use teal::ports::fault::{Fault, FaultKind};
 
 /// Pages that the writer folds by itself: some milliseconds.
-const AT_HAND: u32 = 500;
+const AT_HAND: u32 = 250;
 /// How many times what it may gather the log may hold.
 const LONGEST: u32 = 4;
 
