@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, hooks::Wal};
 use teal::ports::fault::{Fault, FaultKind};
 
-/// Pages that the writer folds by itself: some milliseconds.
+/// Most pages that the writer folds by itself: some milliseconds.
 const AT_HAND: u32 = 250;
 /// How many times what it may gather the log may hold.
 const LONGEST: u32 = 4;
@@ -72,13 +72,18 @@ impl Folding {
         }
         let is_longest = pages >= self.most.saturating_mul(LONGEST);
         if self.is_asked {
-            let folded = if is_longest { self.done.recv().ok() } else { self.done.try_recv().ok() };
-            let Some(folded) = folded else { return };
-            (self.is_asked, self.folded) = (false, folded);
+            let done = &self.done;
+            match if is_longest { done.recv().map_err(TryRecvError::from) } else { done.try_recv() } {
+                Ok(folded) => self.folded = folded,
+                Err(TryRecvError::Empty) => return,
+                // Its thread has ended: the writer sees to the log alone.
+                Err(TryRecvError::Disconnected) => {}
+            }
+            self.is_asked = false;
         } else if pages < self.due {
             return;
         }
-        if is_longest || pages.saturating_sub(self.folded) <= AT_HAND {
+        if is_longest || pages.saturating_sub(self.folded) <= AT_HAND.min(self.most / 2) {
             self.folded = fold(writing);
             // Somebody may still read what is in the log. Then it goes on, and is asked about again some pages later.
             self.due = pages.saturating_add(self.most);
