@@ -1,17 +1,17 @@
 //! P1, P8, P12: killed at any port call, or with any call failing, the next process goes on, fetches at most
 //! one page of a stream twice, and ends with what an undisturbed one shows.
 
+use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use teal::domain::{Mode, Outcome, RunState};
 use teal::pipeline::poll::{Asked, Poll, Started};
-use teal::ports::ledger::Item;
-use teal::ports::{ItemKey, Ledger, LedgerError, LedgerReader, Write};
+use teal::ports::Fault;
 use teal_conformance::trace::at;
+use teal_conformance::watch::{self, Watch, What};
 use teal_conformance::{Decision, Trace};
 use teal_pipeline_tests::{Bench, Setup, deliver, full, sample};
 use teal_stand_in::{Event, Kind, Webhook};
@@ -176,38 +176,26 @@ async fn a_run_whose_pages_are_applied_slower_than_its_lease_lasts_is_still_one_
     assert_eq!(bench.blue.counts().pages_served_again(), 0);
 }
 
-/// Where something happens before somebody is told who has a source's lease.
-struct Meanwhile {
-    ledger: Arc<dyn Ledger>,
-    what: Mutex<Option<BoxFuture<'static, ()>>>,
-}
+/// Does something else first, once, when somebody looks for a lease.
+#[derive(Clone)]
+struct Meanwhile(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
 
-#[async_trait]
-impl LedgerReader for Meanwhile {
-    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, LedgerError> {
-        let what = if key.sort == "lease" { self.what.lock().unwrap().take() } else { None };
+impl Watch for Meanwhile {
+    async fn call<T, E, F>(&self, asked: watch::Asked<'_>, mut work: impl FnMut() -> F + Send) -> Result<T, E>
+    where
+        T: Debug + Send,
+        E: From<Fault> + Display + Send,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let is_lease = asked.op == "get" && matches!(asked.what, What::Item(key) if key.sort == "lease");
+        let what = if is_lease { self.0.lock().unwrap().take() } else { None };
         if let Some(what) = what {
             what.await;
         }
-        self.ledger.get(key).await
+        work().await
     }
 
-    async fn list(
-        &self,
-        part: &str,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Item>, LedgerError> {
-        self.ledger.list(part, prefix, after, limit).await
-    }
-}
-
-#[async_trait]
-impl Ledger for Meanwhile {
-    async fn transact(&self, writes: Vec<Write>) -> Result<(), LedgerError> {
-        self.ledger.transact(writes).await
-    }
+    fn note(&self, _: &'static str, _: &dyn Display) {}
 }
 
 #[tokio::test]
@@ -226,7 +214,7 @@ async fn a_run_that_took_long_to_start_lists_what_changed_until_it_did() {
         }
     };
     let slow = Poll {
-        ledger: Arc::new(Meanwhile { ledger: bench.world.ledger.clone(), what: Mutex::new(Some(what.boxed())) }),
+        ledger: bench.world.through(&Meanwhile(Arc::new(Mutex::new(Some(what.boxed()))))).ledger,
         entities: poll.entities.clone(),
         blobs: poll.blobs.clone(),
         queue: poll.queue.clone(),
