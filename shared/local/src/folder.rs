@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
+use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use teal::ports::{Fault, Upstream};
 
 /// Largest file.
 pub const MOST_BYTES: u64 = 1024 * 1024;
-/// Files in a folder.
+/// Files in a folder that is watched.
 const MOST_FILES: usize = 100_000;
 const MOST_DEPTH: usize = 64;
 /// Files and bytes in one part of a listing, and so in one page.
@@ -72,35 +73,68 @@ impl Upstream for FolderUpstream {
 /// All files of Markdown in a folder, by path.
 pub fn look(folder: &Path) -> Result<BTreeMap<String, Seen>, Fault> {
     let mut files = BTreeMap::new();
-    let mut folders = vec![(folder.to_owned(), String::new(), 0)];
-    while let Some((at, prefix, depth)) = folders.pop() {
-        let failed = |error| unreadable(&at, error);
-        for entry in std::fs::read_dir(&at).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let path = format!("{prefix}{}", name.to_string_lossy());
-            if name.to_string_lossy().starts_with('.') {
-                continue;
+    walk(folder, "", |path, seen| {
+        files.insert(path, seen);
+        if files.len() > MOST_FILES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if files.len() > MOST_FILES {
+        return Err(too_much(folder, &format!("has more than {MOST_FILES} files of Markdown")));
+    }
+    Ok(files)
+}
+
+/// Something in a folder. The path of a folder ends in `/`, so that the order of paths is the order of all in them.
+struct Found {
+    path: String,
+    at: PathBuf,
+}
+
+/// Hands on the files of Markdown behind a path, in the order of their paths, until somebody has enough. What is before
+/// that path is not asked about, so that a listing in parts costs little more than one of all.
+fn walk(folder: &Path, after: &str, mut visit: impl FnMut(String, Seen) -> ControlFlow<()>) -> Result<(), Fault> {
+    // The next one is the last.
+    let mut waiting = found_in(folder, "")?;
+    while let Some(Found { path, at }) = waiting.pop() {
+        if path.as_str() <= after && !(path.ends_with('/') && after.starts_with(&path)) {
+            continue;
+        }
+        if path.ends_with('/') {
+            if path.matches('/').count() > MOST_DEPTH {
+                return Err(too_much(folder, &format!("is nested deeper than {MOST_DEPTH} folders")));
             }
-            let data = match entry.metadata() {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                data => data.map_err(|error| unreadable(&entry.path(), error))?,
-            };
-            if data.is_dir() {
-                if depth == MOST_DEPTH {
-                    return Err(too_much(folder, &format!("is nested deeper than {MOST_DEPTH} folders")));
-                }
-                folders.push((entry.path(), format!("{path}/"), depth + 1));
-            } else if is_markdown(&path) || (data.is_symlink() && entry.path().is_dir()) {
-                let problem = problem(&data, name.to_str().is_some());
-                files.insert(path, Seen { bytes: data.len(), changed: changed(&data), problem });
-                if files.len() > MOST_FILES {
-                    return Err(too_much(folder, &format!("has more than {MOST_FILES} files of Markdown")));
-                }
+            waiting.extend(found_in(&at, &path)?);
+            continue;
+        }
+        let data = match at.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            data => data.map_err(|error| unreadable(&at, error))?,
+        };
+        if is_markdown(&path) || (data.is_symlink() && at.is_dir()) {
+            let has_text_name = at.file_name().is_some_and(|name| name.to_str().is_some());
+            let problem = problem(&data, has_text_name);
+            if visit(path, Seen { bytes: data.len(), changed: changed(&data), problem }).is_break() {
+                break;
             }
         }
     }
-    Ok(files)
+    Ok(())
+}
+
+/// What is in a folder and not hidden, the last path first.
+fn found_in(folder: &Path, prefix: &str) -> Result<Vec<Found>, Fault> {
+    let failed = |error| unreadable(folder, error);
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') {
+            let end = if entry.file_type().map_err(failed)?.is_dir() { "/" } else { "" };
+            all.push(Found { path: format!("{prefix}{name}{end}"), at: entry.path() });
+        }
+    }
+    all.sort_by(|one, other| other.path.cmp(&one.path));
+    Ok(all)
 }
 
 /// Whether all files of before are there.
@@ -146,18 +180,19 @@ fn written(data: &Metadata) -> Millis {
 fn list(folder: &Path, after: &str, since: Option<Millis>) -> Result<Response, Fault> {
     let mut listed = Listed::default();
     let mut bytes = 0;
-    for (path, seen) in look(folder)? {
-        if path.as_str() <= after || since.is_some_and(|since| seen.changed < since) {
-            continue;
+    walk(folder, after, |path, seen| {
+        if since.is_some_and(|since| seen.changed < since) {
+            return ControlFlow::Continue(());
         }
         let size = if seen.problem.is_none() { seen.bytes } else { 0 };
         if listed.files.len() == PART_FILES || (bytes + size > PART_BYTES && !listed.files.is_empty()) {
             listed.more = true;
-            break;
+            return ControlFlow::Break(());
         }
         bytes += size;
         listed.files.push(Entry { path, problem: seen.problem });
-    }
+        ControlFlow::Continue(())
+    })?;
     let body = serde_json::to_vec(&listed).map_err(|error| too_much(folder, &error.to_string()))?;
     Ok(Response { status: 200, headers: Vec::new(), body: body.into() })
 }
@@ -248,6 +283,19 @@ mod tests {
         let after = &first.files.last().unwrap().path;
         let rest: Listed = serde_json::from_slice(&list(folder.path(), after, None).unwrap().body).unwrap();
         assert_eq!((rest.files.len(), rest.more), (1, false));
+    }
+
+    #[test]
+    fn a_listing_goes_on_behind_any_path_in_one_order_also_between_a_file_and_a_folder_of_its_name() {
+        let names = ["a.md", "a/a.md", "a/b/c.md", "a/b.md", "a0.md", "b/x.md", "b.md"];
+        let folder = folder(&names.map(|name| (name, &b"x"[..])));
+        let mut sorted = names.map(str::to_owned);
+        sorted.sort_unstable();
+        assert_eq!(look(folder.path()).unwrap().into_keys().collect::<Vec<_>>(), sorted);
+        for (nth, after) in sorted.iter().enumerate() {
+            let rest = paths(&list(folder.path(), after, None).unwrap());
+            assert_eq!(rest.into_iter().map(|(path, _)| path).collect::<Vec<_>>(), sorted[nth + 1..], "{after}");
+        }
     }
 
     #[test]

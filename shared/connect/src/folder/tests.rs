@@ -1,3 +1,5 @@
+//! A folder's listing is asked for in parts, each file becomes a record or the reason why not.
+
 use super::*;
 use teal::ports::folder::MODIFIED;
 

@@ -65,24 +65,22 @@ pub fn open_writer(path: &Path, layout: &Layout, synchronous: Synchronous) -> Re
 
 /// Opens one more connection to a file that [`open_writer`] has opened.
 pub fn open_reader(path: &Path) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        tune(&connection, READER_CACHE_KIB)?;
-        Ok(connection)
-    };
-    open().map_err(|error| fault(&path.display().to_string(), error))
+    open_more(path, OpenFlags::SQLITE_OPEN_READ_ONLY, |connection| tune(connection, READER_CACHE_KIB))
 }
 
-/// Opens one that folds the log of a file that [`open_writer`] has opened, and writes nothing else.
+/// Opens one that folds the log of such a file, and writes nothing else.
 pub fn open_beside(path: &Path, synchronous: Synchronous) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        sync_as(&connection, synchronous)?;
-        Ok(connection)
-    };
-    open().map_err(|error| fault(&path.display().to_string(), error))
+    open_more(path, OpenFlags::SQLITE_OPEN_READ_WRITE, |connection| sync_as(connection, synchronous))
+}
+
+fn open_more(
+    path: &Path,
+    how: OpenFlags,
+    set: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<Connection, Fault> {
+    Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .and_then(|connection| set(&connection).map(|()| connection))
+        .map_err(|error| fault(&path.display().to_string(), error))
 }
 
 fn sync_as(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
