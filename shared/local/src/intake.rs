@@ -15,7 +15,7 @@ use teal::ports::{Arrived, BlobError, Clock, Fault, InTurn, Intake};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::blobs::{BlobRow, LocalBlobs};
+use crate::blobs::{BlobRow, Draft, LocalBlobs};
 use crate::inbox::{Inbox, insert_message};
 use crate::sqlite::{Trouble, permanent};
 
@@ -49,17 +49,23 @@ impl LocalIntake {
     fn submit(&self) -> Result<(), Fault> {
         let taken: Arc<Mutex<Vec<Waiting>>> = Arc::default();
         let write = {
-            let (waiting, taken) = (self.waiting.clone(), taken.clone());
+            let (waiting, taken, mut draft) = (self.waiting.clone(), taken.clone(), self.blobs.draft());
             move |connection: &Connection| {
                 let all = take(&waiting);
-                let puts = all.iter().map(|one| one.write(connection)).collect::<Result<Vec<_>, Trouble>>();
+                let puts = all.iter().map(|one| one.write(connection, &mut draft)).collect::<Result<Vec<_>, Trouble>>();
                 *taken.lock().unwrap_or_else(PoisonError::into_inner) = all;
-                puts
+                let puts = puts?;
+                draft.enter(connection)?;
+                Ok((puts, draft))
             }
         };
         let (waiting, queue, host) = (self.waiting.clone(), self.inbox.queue(), Handle::current());
-        self.inbox.file.submit("deliveries", write, move |written: Result<Vec<Option<Put>>, Fault>| {
+        self.inbox.file.submit("deliveries", write, move |written: Result<(Vec<Option<Put>>, Draft), Fault>| {
             let mut taken = take(&taken);
+            let written = written.map(|(puts, draft)| {
+                draft.stands();
+                puts
+            });
             match &written {
                 Ok(_) => queue.wake(QueueName::Transform),
                 // If there was no transaction for them, they wait still.
@@ -94,8 +100,8 @@ fn take(waiting: &Mutex<Vec<Waiting>>) -> Vec<Waiting> {
 }
 
 impl Waiting {
-    fn write(&self, connection: &Connection) -> Result<Option<Put>, Trouble> {
-        let put = self.row.insert(connection, &self.bytes)?;
+    fn write(&self, connection: &Connection, draft: &mut Draft) -> Result<Option<Put>, Trouble> {
+        let put = self.row.insert(connection, draft, &self.bytes)?;
         let queue = self.message.queue();
         match put {
             Some(Put::Stored) => insert_message(connection, queue, &self.first, self.at, self.at)?,

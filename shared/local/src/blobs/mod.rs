@@ -17,16 +17,18 @@ mod disk;
 mod files;
 mod folder;
 mod key;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 use teal::ports::blobs::{BlobError, Put};
 use teal::ports::fault::FaultKind;
 use teal::ports::{BlobAdmin, BlobReader, BlobWriter, Fault};
+use tokio::sync::oneshot;
 
 pub use folder::{FolderBlobs, Folders};
 
@@ -34,8 +36,10 @@ pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 
 use self::files::Files;
 use self::key::CheckedKey;
+pub(crate) use self::rows::Draft;
+use self::rows::Rows;
 use crate::inbox::Inbox;
-use crate::sqlite::{Trouble, as_limit};
+use crate::sqlite::{Trouble, permanent};
 
 /// Objects up to this size are rows: many of them share one commit, and no webhook waits for a file.
 pub const SMALL: usize = 32 * 1024;
@@ -43,6 +47,7 @@ pub const SMALL: usize = 32 * 1024;
 #[derive(Clone)]
 pub struct LocalBlobs {
     inbox: Inbox,
+    rows: Arc<Rows>,
     files: Arc<Files>,
 }
 
@@ -54,7 +59,8 @@ impl LocalBlobs {
 
     /// On a disk of the caller's own: for tests of what survives a power cut.
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, inbox: Inbox) -> Result<Self, Fault> {
-        Ok(Self { inbox, files: Arc::new(Files::open(disk, dir)?) })
+        let rows = Rows::open(&inbox.file)?;
+        Ok(Self { inbox, rows, files: Arc::new(Files::open(disk, dir)?) })
     }
 
     /// How to put an object in a transaction of `inbox.db`; `None` for one that becomes a file.
@@ -64,10 +70,36 @@ impl LocalBlobs {
         Ok(is_row.then(|| BlobRow { key, files: Arc::clone(&self.files) }))
     }
 
+    /// For a transaction of `inbox.db` that puts rows.
+    pub(crate) fn draft(&self) -> Draft {
+        self.rows.draft()
+    }
+
+    /// Runs `job` in a transaction, to its end even when nobody waits for it any more.
+    async fn write_rows<T, F>(&self, key: &CheckedKey, job: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Draft) -> Result<T, Trouble> + Send + 'static,
+    {
+        let mut draft = self.draft();
+        let (sender, answer) = oneshot::channel();
+        let write = move |connection: &Connection| {
+            let done = job(connection, &mut draft)?;
+            draft.enter(connection)?;
+            Ok((done, draft))
+        };
+        self.inbox.file.submit(&blob(key), write, move |written: Result<(T, Draft), Fault>| {
+            let _ = sender.send(written.map(|(done, draft)| {
+                draft.stands();
+                done
+            }));
+        })?;
+        answer.await.map_err(|_| permanent("inbox.db: its writer has ended; start Teal again"))?
+    }
+
     async fn put_row(&self, row: BlobRow, bytes: Bytes) -> Result<Put, Fault> {
         let key = row.key.clone();
-        let write = self.inbox.file.write(&blob(&key), move |connection| row.insert(connection, &bytes));
-        match write.await? {
+        match self.write_rows(&key, move |connection, draft| row.insert(connection, draft, &bytes)).await? {
             Some(put) => Ok(put),
             None => {
                 self.on_files(move |files| files.sync_directory_of(&key)).await?;
@@ -83,14 +115,15 @@ impl LocalBlobs {
                 move |files| files.write_incoming(&key, &bytes)
             })
             .await?;
-        let files = Arc::clone(&self.files);
+        let (files, rows) = (Arc::clone(&self.files), Arc::clone(&self.rows));
         let put = self
             .inbox
             .file
             .write(&blob(&key), {
                 let key = key.clone();
                 move |connection| {
-                    if row_exists(connection, &key)? { Ok(Put::WasThere) } else { Ok(files.publish(&incoming, &key)?) }
+                    let is_row = rows.exists(connection, key.as_str())?;
+                    if is_row { Ok(Put::WasThere) } else { Ok(files.publish(&incoming, &key)?) }
                 }
             })
             .await?;
@@ -119,14 +152,16 @@ impl BlobRow {
     }
 
     /// `None` if the object is a file, whose name may not be durable yet.
-    pub(crate) fn insert(&self, connection: &Connection, bytes: &[u8]) -> Result<Option<Put>, Trouble> {
+    pub(crate) fn insert(
+        &self,
+        connection: &Connection,
+        draft: &mut Draft,
+        bytes: &[u8],
+    ) -> Result<Option<Put>, Trouble> {
         if self.files.exists(&self.key)? {
             return Ok(None);
         }
-        let inserted = connection
-            .prepare_cached("INSERT INTO blob (key, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-            .execute(params![self.key.as_str(), bytes])?;
-        Ok(Some(if inserted == 1 { Put::Stored } else { Put::WasThere }))
+        draft.put(connection, self.key.as_str(), bytes).map(Some)
     }
 }
 
@@ -145,35 +180,25 @@ where
 impl BlobReader for LocalBlobs {
     async fn get(&self, key: &str) -> Result<Bytes, BlobError> {
         let key = CheckedKey::new(key)?;
-        let row = self
-            .inbox
-            .file
-            .read(&blob(&key), {
-                let key = key.clone();
-                move |connection| {
-                    let bytes: Option<Vec<u8>> = connection
-                        .prepare_cached("SELECT bytes FROM blob WHERE key = ?1")?
-                        .query_row([key.as_str()], |row| row.get(0))
-                        .optional()?;
-                    Ok::<_, Trouble>(bytes)
-                }
-            })
-            .await?;
-        let found = match row {
+        let row = self.inbox.file.read(&blob(&key), {
+            let (rows, key) = (Arc::clone(&self.rows), key.clone());
+            move |connection| rows.get(connection, key.as_str())
+        });
+        let found = match row.await? {
             Some(bytes) => Some(bytes),
             None => {
                 let key = key.clone();
-                self.on_files(move |files| files.read(&key)).await?
+                self.on_files(move |files| files.read(&key)).await?.map(Bytes::from)
             }
         };
-        found.map(Bytes::from).ok_or_else(|| BlobError::Missing(key.as_str().to_owned()))
+        found.ok_or_else(|| BlobError::Missing(key.as_str().to_owned()))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         let rows = self.inbox.file.read("blobs", {
-            let (prefix, after) = (prefix.clone(), after.clone());
-            move |connection| list_rows(connection, &prefix, after.as_deref(), limit)
+            let (rows, prefix, after) = (Arc::clone(&self.rows), prefix.clone(), after.clone());
+            move |connection| rows.list(connection, &prefix, after.as_deref(), limit)
         });
         let mut keys = rows.await?;
         keys.extend(self.on_files(move |files| files.list(&prefix, after.as_deref(), limit)).await?);
@@ -198,16 +223,8 @@ impl BlobWriter for LocalBlobs {
 impl BlobAdmin for LocalBlobs {
     async fn delete(&self, key: &str) -> Result<(), BlobError> {
         let key = CheckedKey::new(key)?;
-        self.inbox
-            .file
-            .write(&blob(&key), {
-                let key = key.clone();
-                move |connection| {
-                    connection.prepare_cached("DELETE FROM blob WHERE key = ?1")?.execute([key.as_str()])?;
-                    Ok::<_, Trouble>(())
-                }
-            })
-            .await?;
+        let deleted = key.clone();
+        self.write_rows(&key, move |connection, draft| draft.delete(connection, deleted.as_str())).await?;
         self.on_files(move |files| files.delete(&key)).await?;
         Ok(())
     }
@@ -216,21 +233,6 @@ impl BlobAdmin for LocalBlobs {
 /// A blob's name in a fault.
 fn blob(key: &CheckedKey) -> String {
     format!("blob '{}'", key.as_str())
-}
-
-fn row_exists(connection: &Connection, key: &CheckedKey) -> Result<bool, Trouble> {
-    Ok(connection.prepare_cached("SELECT 1 FROM blob WHERE key = ?1")?.exists([key.as_str()])?)
-}
-
-fn list_rows(connection: &Connection, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Trouble> {
-    // Keys are ASCII: every key that starts with the prefix is less than the prefix followed by a DEL.
-    let end = format!("{prefix}\u{7f}");
-    let mut select = connection.prepare_cached(
-        "SELECT key FROM blob WHERE key >= ?1 AND key < ?2 AND (?3 IS NULL OR key > ?3) ORDER BY key LIMIT ?4",
-    )?;
-    let rows = select
-        .query_map(params![prefix.max(after.unwrap_or_default()), end, after, as_limit(limit)], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! message  id | queue | body | sent_at | visible_at | receive_count | first_received_at | repeated
-//! blob     key | bytes                                   (`crate::blobs`)
+//! blob     id | key | bytes, found by blob_index          (`crate::blobs::rows`)
 //! ```
 
 mod queue;
@@ -25,7 +25,7 @@ use crate::sqlite::{Database, Layout, Synchronous};
 
 const LAYOUT: Layout = Layout {
     application: 0x7465_6169,
-    version: 1,
+    version: 2,
     // Small, because what syncs a webhook waits while the disk takes a fold.
     log_pages: 500,
     writer_cache_kib: 2_000,
@@ -43,9 +43,17 @@ const LAYOUT: Layout = Layout {
         ) STRICT;
         CREATE INDEX message_due ON message (queue, visible_at);
         CREATE TABLE blob (
-            key   TEXT NOT NULL UNIQUE,
+            id    INTEGER PRIMARY KEY,
+            key   TEXT NOT NULL,
             bytes BLOB NOT NULL
-        ) STRICT",
+        ) STRICT;
+        CREATE TABLE blob_index (
+            key TEXT PRIMARY KEY,
+            id  INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        -- Every blob up to this id is in the index.
+        CREATE TABLE blob_indexed (through INTEGER NOT NULL) STRICT;
+        INSERT INTO blob_indexed VALUES (0)",
 };
 
 /// Reads at the same time: the queues' look-outs and the workers' blobs.
