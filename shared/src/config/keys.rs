@@ -373,6 +373,11 @@ pub static LIMITS: Section = Section {
     doc: "How fast and how patiently a source is asked.",
     keys: &[
         key("per_second", Kind::Number, "Requests a second, over everything that runs at once. Default: no limit."),
+        key(
+            "concurrency",
+            Kind::Integer { min: 1 },
+            "Streams that are read at the same time, at most. Default: what the connector says.",
+        ),
         key("attempts", Kind::Integer { min: 1 }, "Attempts for each request, the first included.").default("3"),
         key("timeout", Kind::Duration, "Longest time for one request.").default("30s"),
         key("max_wait", Kind::Duration, "Longest time that a run waits for a quota.").default("24h"),

@@ -147,6 +147,8 @@ pub enum Action {
 pub struct Limits {
     /// Requests a second, over all functions together. `None`: no limit.
     pub per_second: Option<f64>,
+    /// Streams that are read at the same time, at most. `None`: what the connector says.
+    pub concurrency: Option<usize>,
     /// Attempts a request, the first included.
     pub attempts: u32,
     pub timeout: Duration,

@@ -47,6 +47,16 @@ pub trait Connector: Send + Sync {
     /// What reads the source's streams, one after the other, for as long as one call works.
     fn session(&self, entropy: Arc<dyn Entropy>) -> Result<Box<dyn Session>, ConnectorError>;
 
+    /// How many streams may be read at the same time, each by a session of its own.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// Streams that must not be read at the same time, by group.
+    fn apart(&self) -> Vec<Vec<StreamName>> {
+        Vec::new()
+    }
+
     /// The records of a page that a session gave, asked for at `position`.
     fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Taken>, ConnectorError>;
 }
@@ -56,6 +66,11 @@ pub type Taken = Result<Value, String>;
 
 /// Reads one stream at a time. Keeps tokens and answers that several requests need, in memory alone.
 pub trait Session: Send {
+    /// One more for another stream, with the same tokens and rates; `None` where streams are read one after the other.
+    fn another(&self) -> Option<Box<dyn Session>> {
+        None
+    }
+
     /// Goes to a position of a stream; whatever was open before is left.
     fn open(&mut self, stream: &StreamName, position: &Value) -> Result<(), ConnectorError>;
 

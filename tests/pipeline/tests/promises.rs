@@ -5,6 +5,7 @@
 mod atomic_switch;
 mod backups;
 mod coalescing;
+mod concurrency;
 mod deliveries;
 mod errands;
 mod full_run;

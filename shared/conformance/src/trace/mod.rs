@@ -11,8 +11,10 @@
 mod tests;
 
 use std::fmt::{self, Write as _};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use teal::ports::Fault;
 use teal::ports::fault::FaultKind;
@@ -71,6 +73,7 @@ struct Inner {
     calls: AtomicU64,
     stopped: AtomicBool,
     lines: Mutex<Vec<String>>,
+    takes_turns: bool,
 }
 
 impl Default for Trace {
@@ -82,7 +85,26 @@ impl Default for Trace {
 impl Trace {
     pub fn new(tap: impl Tap + 'static) -> Self {
         let (calls, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { tap: Box::new(tap), calls, stopped, lines: Mutex::default() }))
+        Self(Arc::new(Inner { tap: Box::new(tap), calls, stopped, lines: Mutex::default(), takes_turns: false }))
+    }
+
+    /// Each call takes a while: what the same task waits for besides goes on meanwhile.
+    #[must_use]
+    pub fn taking_turns(tap: impl Tap + 'static) -> Self {
+        let Self(inner) = Self::new(tap);
+        Self(Arc::new(Inner { takes_turns: true, ..Arc::into_inner(inner).expect("it was just made") }))
+    }
+
+    async fn turn(&self) {
+        let mut waits = self.0.takes_turns;
+        poll_fn(|cx| {
+            if !std::mem::take(&mut waits) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The port, with every call of it written down here.
@@ -137,11 +159,13 @@ impl Watch for Trace {
             what: asked.what.to_string(),
             payload: digest(asked.payload),
         };
+        self.turn().await;
         let decision = if self.stopped() { Decision::Stop } else { self.0.tap.decide(&call) };
         match decision {
             Decision::Proceed => {
                 let result = work().await;
                 self.write(&call, &describe(&result));
+                self.turn().await;
                 result
             }
             Decision::FailBefore => {

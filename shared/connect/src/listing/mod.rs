@@ -182,6 +182,17 @@ impl Connector for Declarative {
         Ok(serde_json::to_value(position).expect("a position has only string keys"))
     }
 
+    fn concurrency(&self) -> usize {
+        // The engine's command reads two slices at once where a manifest says nothing; here that is one after the other.
+        let is_said = self.plan.source.root().get("concurrency_level").is_some();
+        if is_said { self.plan.source.concurrency() } else { 1 }
+    }
+
+    fn apart(&self) -> Vec<Vec<StreamName>> {
+        let groups = self.plan.source.groups();
+        groups.into_iter().map(|names| names.iter().map(StreamName::new).collect()).collect()
+    }
+
     fn session(&self, entropy: Arc<dyn Entropy>) -> Result<Box<dyn connector::Session>, ConnectorError> {
         Ok(Box::new(reading::Reading::new(self.plan.clone(), entropy)))
     }

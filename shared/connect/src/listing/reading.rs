@@ -1,9 +1,12 @@
 //! A session: one stream at a time, from request to request, with the tokens that it takes.
 //!
+//! Several of one source have tokens, rates and kept answers in common: whoever calls has them for that long.
+//!
 //! Always holds: an answer is handed back only as part of a page, and only if it was asked for as one; the position
 //! that goes with a page is the one before its first request, and says all that its records are read with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -24,9 +27,14 @@ use crate::retry_after;
 use crate::session::{Notice, Session};
 use crate::source::secrets::Secrets;
 
+/// How soon to look again whether another session has fetched the token that this one needs.
+const SOON: Duration = Duration::from_millis(100);
+
 pub struct Reading {
     plan: Arc<Plan>,
-    session: Session,
+    shared: Arc<Mutex<Session>>,
+    /// What is said of this one's requests, between two calls.
+    notices: Vec<Notice>,
     secrets: Secrets,
     place: Option<Place>,
 }
@@ -34,14 +42,28 @@ pub struct Reading {
 impl Reading {
     pub fn new(plan: Arc<Plan>, entropy: Arc<dyn Entropy>) -> Self {
         let entropy = move || u128::from(entropy.next()) << 64 | u128::from(entropy.next());
-        let session = plan.session(Arc::new(entropy));
-        let secrets = plan.secrets.clone();
-        Self { plan, session, secrets, place: None }
+        let shared = Arc::new(Mutex::new(plan.session(Arc::new(entropy))));
+        Self::on(plan, shared)
     }
 
-    fn masks(&self) -> Masks {
+    fn on(plan: Arc<Plan>, shared: Arc<Mutex<Session>>) -> Self {
+        let secrets = plan.secrets.clone();
+        Self { plan, shared, notices: Vec::new(), secrets, place: None }
+    }
+
+    /// One call, with what the sessions have in common.
+    fn call<T>(&mut self, call: impl FnOnce(&mut Self, &mut Session) -> T) -> T {
+        let shared = Arc::clone(&self.shared);
+        let session = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut session.notices, &mut self.notices);
+        let called = call(self, session);
+        std::mem::swap(&mut session.notices, &mut self.notices);
+        called
+    }
+
+    fn masks(&self, session: &Session) -> Masks {
         let mut masks = self.plan.masks.clone();
-        for (index, token) in self.session.tokens.values().enumerate() {
+        for (index, token) in session.tokens.values().enumerate() {
             masks.add(&format!("token {index}"), &token.value);
         }
         masks
@@ -52,9 +74,9 @@ impl Reading {
     }
 
     /// The position as it is to be stored.
-    fn encoded(&mut self) -> Json {
-        let masks = self.masks();
-        let facts = &self.session.facts;
+    fn encoded(&mut self, session: &Session) -> Json {
+        let masks = self.masks(session);
+        let facts = &session.facts;
         let Some(place) = &mut self.place else { return Json::Null };
         let mut value = place.encoded(facts);
         masks.put_out(&mut value);
@@ -62,21 +84,21 @@ impl Reading {
         value
     }
 
-    fn advance(&mut self, now: Timestamp) -> Result<Step, Failure> {
+    fn advance(&mut self, session: &mut Session, now: Timestamp) -> Result<Step, Failure> {
         loop {
             let Some(place) = &mut self.place else { return Err(Failure::system("no stream is open")) };
             let need = match place.ahead.take() {
                 Some(need) => need,
-                None => match place.step(&self.plan, &mut self.session, now)? {
+                None => match place.step(&self.plan, session, now)? {
                     Stepped::On => continue,
                     Stepped::Need(need) => need,
                     Stepped::Page => {
                         let answers = std::mem::take(&mut place.parts);
-                        let end = place.look_ahead(&mut self.session, now)?;
+                        let end = place.look_ahead(session, now)?;
                         (place.stirred, place.retried) = (false, false);
                         let next = match end {
                             Some(cursor) => Next::End { cursor: cursor.map(Json::from) },
-                            None => Next::Page(self.encoded()),
+                            None => Next::Page(self.encoded(session)),
                         };
                         return Ok(Step::Page { answers, next });
                     }
@@ -97,7 +119,7 @@ impl Reading {
                         place.stirred = false;
                         let before = place.known.clone();
                         place.ahead = Some(Need::Ask(ask));
-                        let position = self.encoded();
+                        let position = self.encoded(session);
                         if position != before {
                             return Ok(Step::Moved(position));
                         }
@@ -115,15 +137,15 @@ impl Reading {
                     return Ok(Step::Ask(request));
                 }
                 Need::Wait(wait) => {
-                    let limited = (self.session.notices.iter()).any(|n| matches!(n, Notice::RateLimited { .. }));
-                    self.session.notices.clear();
+                    let limited = (session.notices.iter()).any(|n| matches!(n, Notice::RateLimited { .. }));
+                    session.notices.clear();
                     let busy = given.as_ref().is_none_or(|given| given.is_job && given.status < 400);
                     if busy {
                         if place.stirred {
                             place.stirred = false;
                             let before = place.known.clone();
                             place.ahead = Some(Need::Wait(wait));
-                            let position = self.encoded();
+                            let position = self.encoded(session);
                             if position != before {
                                 return Ok(Step::Moved(position));
                             }
@@ -145,6 +167,9 @@ impl Reading {
                     let is_quota = limited || given.status == 429;
                     let why = if is_quota { Waiting::Quota(why) } else { Waiting::Ill(why) };
                     return Ok(Step::Wait { wait, why });
+                }
+                Need::Blocked if Arc::strong_count(&self.shared) > 1 => {
+                    return Ok(Step::Wait { wait: SOON, why: Waiting::Busy });
                 }
                 Need::Blocked => return Err(Failure::system("a request waits for another one that nobody sends")),
             }
@@ -174,13 +199,13 @@ fn time(now: Millis) -> Result<Timestamp, ConnectorError> {
         .map_err(|_| ConnectorError::Body("the clock is outside the years that can be counted".to_owned()))
 }
 
-impl Port for Reading {
-    fn open(&mut self, stream: &StreamName, position: &Json) -> Result<(), ConnectorError> {
-        let from = self.plan.position(position, &self.masks())?;
+impl Reading {
+    fn go_to(&mut self, session: &mut Session, stream: &StreamName, position: &Json) -> Result<(), ConnectorError> {
+        let from = self.plan.position(position, &self.masks(session))?;
         let known = self.plan.known(stream, from.component.as_ref())?;
-        self.session.facts.extend(from.facts.clone());
+        session.facts.extend(from.facts.clone());
         let machine = match known {
-            Some(stream) => Some(Machine::at(stream, &from, &self.session).map_err(|f| self.plan.failed(&f))?),
+            Some(stream) => Some(Machine::at(stream, &from, session).map_err(|f| self.plan.failed(&f))?),
             None => None,
         };
         self.place = Some(Place {
@@ -200,15 +225,7 @@ impl Port for Reading {
         Ok(())
     }
 
-    fn step(&mut self, now: Millis) -> Result<Step, ConnectorError> {
-        let now = time(now)?;
-        if let Some(over) = &self.place()?.over {
-            return Ok(over.clone());
-        }
-        Ok(self.advance(now).unwrap_or_else(|failure| self.over(&failure)))
-    }
-
-    fn answer(&mut self, now: Millis, response: Response) -> Result<(), ConnectorError> {
+    fn take(&mut self, session: &mut Session, now: Millis, response: Response) -> Result<(), ConnectorError> {
         let at = time(now)?;
         let place = self.place()?;
         place.ahead = None;
@@ -233,7 +250,6 @@ impl Port for Reading {
             }),
             is_job: sent.purpose == Purpose::Job,
         });
-        let session = &mut self.session;
         let Some(place) = &mut self.place else { return Ok(()) };
         let result = match (&mut place.building, &mut place.machine) {
             (Some(building), _) => building.answer(session, at, Ok(response)),
@@ -241,7 +257,7 @@ impl Port for Reading {
             (None, Some(machine)) => machine.reader.answer(session, at, Ok(response)),
             (None, None) => Ok(()),
         };
-        for token in self.session.tokens.values() {
+        for token in session.tokens.values() {
             self.secrets.add_text(&token.value);
         }
         if let Err(failure) = result {
@@ -250,3 +266,30 @@ impl Port for Reading {
         Ok(())
     }
 }
+
+impl Port for Reading {
+    fn another(&self) -> Option<Box<dyn Port>> {
+        Some(Box::new(Self::on(Arc::clone(&self.plan), Arc::clone(&self.shared))))
+    }
+
+    fn open(&mut self, stream: &StreamName, position: &Json) -> Result<(), ConnectorError> {
+        self.call(|reading, session| reading.go_to(session, stream, position))
+    }
+
+    fn step(&mut self, now: Millis) -> Result<Step, ConnectorError> {
+        let now = time(now)?;
+        if let Some(over) = &self.place()?.over {
+            return Ok(over.clone());
+        }
+        let advanced = self.call(|reading, session| reading.advance(session, now));
+        Ok(advanced.unwrap_or_else(|failure| self.over(&failure)))
+    }
+
+    fn answer(&mut self, now: Millis, response: Response) -> Result<(), ConnectorError> {
+        self.call(|reading, session| reading.take(session, now, response))
+    }
+}
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

@@ -103,7 +103,9 @@ fn limits(cx: &mut Cx<'_>, source: &Object<'_>) -> Option<Limits> {
     let per_second = rate(cx, &object, "To ask nothing, leave the schedule out");
     let (attempts, max_body) = (object.integer(cx, "attempts"), object.size(cx, "max_body"));
     let (timeout, max_wait) = (positive(cx, &object, "timeout"), object.duration(cx, "max_wait"));
-    Some(Limits { per_second, attempts: attempts?, timeout, max_wait, max_body })
+    let concurrency = object.get("concurrency").and_then(|_| object.integer(cx, "concurrency"));
+    let concurrency = concurrency.and_then(|number| usize::try_from(number).ok());
+    Some(Limits { per_second, concurrency, attempts: attempts?, timeout, max_wait, max_body })
 }
 
 /// Requests a second.

@@ -1,14 +1,16 @@
-//! Asking a source for its pages, one after the other, within its limits.
+//! Asking a source for the pages of a stream, one after the other, within the source's limits.
 //!
 //! Owns attempts, backoff and what a refusal means for the run. A page counts from the transaction that
 //! puts it into its slot; everything before that may happen twice, nothing after it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
 
-use super::{Budget, Poll, Polled, Progress, page};
+use super::lanes::{Halt, Lanes};
+use super::{Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
 use crate::domain::raw::{Part, RawFrom, RawHead};
 use crate::domain::{Millis, Mode, Outcome, Raw, RawKey, RunState, StreamName};
@@ -19,7 +21,7 @@ use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, StreamProgress};
 use crate::pipeline::limits::permit;
 use crate::pipeline::normalize;
-use crate::ports::connector::{Answered, Connector, Next, Session, Step, Waiting};
+use crate::ports::connector::{Answered, Next, Session, Step, Waiting};
 use crate::ports::queue::{Outgoing, send_all};
 use crate::ports::upstream::{Request, Response};
 use crate::ports::{Fault, Precondition, Write};
@@ -37,78 +39,66 @@ pub(super) const NOT_KEPT: [&str; 3] = ["set-cookie", "authorization", "proxy-au
 
 /// What the asking for a page came to.
 enum Fetched {
-    Page {
-        answers: Vec<Answered>,
-        next: Next,
-    },
+    Page { answers: Vec<Answered>, next: Next },
     Moved(serde_json::Value),
-    End {
-        cursor: Option<serde_json::Value>,
-    },
-    Quota {
-        until: Millis,
-        why: String,
-    },
-    GaveUp {
-        outcome: Outcome,
-        why: String,
-    },
-    /// The host wants to stop, time is up, or it is not time yet for what comes next.
-    Later(Duration),
+    End { cursor: Option<serde_json::Value> },
+    Halted(Halt),
 }
 
 impl Poll {
-    pub(super) async fn fetch(&self, mut at: Progress, budget: &Budget) -> Result<Polled, StageError> {
-        let loaded = self.systems.get(&at.run.value.config).await?;
-        let source = loaded.source(&at.source.name)?;
-        let connector = loaded.connector(&at.source.name)?.as_ref();
-        let mut session = connector.session(self.entropy.clone())?;
-        for (stream, mut progress) in self.streams_of(&at.run.value, &at.source).await? {
-            let mut is_open = false;
-            while !progress.ended {
-                let position = match &progress.position {
-                    Some(position) => position.clone(),
-                    None => match self.first_position(&at, connector, &stream, &mut progress).await? {
-                        Some(position) => position,
-                        None => break,
-                    },
-                };
-                if !is_open {
-                    session.open(&stream, &position)?;
-                    is_open = true;
-                }
-                match self.page(&mut at, source, session.as_mut(), (&stream, &position), budget).await? {
-                    Fetched::Page { answers, next } => {
-                        let stored = self.store(&mut at, &stream, &mut progress, position, answers, next).await?;
-                        if let Err(why) = stored {
-                            return self.over(at, Some((Outcome::PartialError, why))).await;
-                        }
-                    }
-                    moved @ (Fetched::Moved(_) | Fetched::End { .. }) => {
-                        match moved {
-                            Fetched::End { cursor } => (progress.ended, progress.cursor) = (true, cursor),
-                            Fetched::Moved(position) => progress.position = Some(position),
-                            _ => {}
-                        }
-                        let key = ledger::stream_key(&at.run.value.id, &at.source, &stream);
-                        let moved = ledger::put(key, &progress, Precondition::None);
-                        self.ledger.transact(vec![self.lease_renewed(&at), moved, at.requests_counted()]).await?;
-                        at.requests = 0;
-                    }
-                    Fetched::Quota { until, why } => return self.park(at, &source.limits, until, why).await,
-                    Fetched::GaveUp { .. } if mutants::on(Mutant::IncompleteListing) => progress.ended = true,
-                    Fetched::GaveUp { outcome, why } => {
-                        let why = format!("stream '{stream}': {why}");
-                        return self.over(at, Some((outcome, why))).await;
-                    }
-                    Fetched::Later(wait) => {
-                        self.ledger.transact(vec![at.requests_counted()]).await?;
-                        return self.continue_later(&at.run.value, wait).await;
+    /// Reads a stream from where it is to its end, or as far as it goes.
+    pub(super) async fn read(
+        &self,
+        lanes: &Lanes<'_>,
+        session: &mut dyn Session,
+        stream: &StreamName,
+        mut progress: StreamProgress,
+    ) -> Result<Option<Halt>, StageError> {
+        let mut is_open = false;
+        while !progress.ended {
+            let position = match &progress.position {
+                Some(position) => position.clone(),
+                None => match self.first_position(lanes, stream, &mut progress).await? {
+                    Some(position) => position,
+                    None => break,
+                },
+            };
+            if !is_open {
+                session.open(stream, &position)?;
+                is_open = true;
+            }
+            match self.page(lanes, session, (stream, &position)).await? {
+                Fetched::Page { answers, next } => {
+                    let stored = self.store(lanes, stream, &mut progress, position, answers, next).await?;
+                    if let Err(why) = stored {
+                        return Ok(Some(Halt::GaveUp { outcome: Outcome::PartialError, why }));
                     }
                 }
+                Fetched::Moved(position) => {
+                    progress.position = Some(position);
+                    self.moved(lanes, stream, &progress).await?;
+                }
+                Fetched::End { cursor } => {
+                    (progress.ended, progress.cursor) = (true, cursor);
+                    self.moved(lanes, stream, &progress).await?;
+                }
+                Fetched::Halted(Halt::GaveUp { .. }) if mutants::on(Mutant::IncompleteListing) => progress.ended = true,
+                Fetched::Halted(Halt::GaveUp { outcome, why }) => {
+                    return Ok(Some(Halt::GaveUp { outcome, why: format!("stream '{stream}': {why}") }));
+                }
+                Fetched::Halted(halt) => return Ok(Some(halt)),
             }
         }
-        self.over(at, None).await
+        Ok(None)
+    }
+
+    /// Keeps where a stream is now, without a page.
+    async fn moved(&self, lanes: &Lanes<'_>, stream: &StreamName, to: &StreamProgress) -> Result<(), StageError> {
+        let at = lanes.at;
+        let key = ledger::stream_key(&at.run.value.id, &at.source, stream);
+        let _alone = lanes.writing.lock().await;
+        let writes = vec![self.lease_renewed(at), ledger::put(key, to, Precondition::None), at.requests_counted()];
+        Ok(self.ledger.transact(writes).await?)
     }
 
     /// The write that prolongs the lease of a run that is being worked on.
@@ -117,7 +107,7 @@ impl Poll {
         lease::renew(ledger::run_lease_key(run), run.id.as_str(), run.fence, until, at.worker)
     }
 
-    async fn over(&self, at: Progress, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
+    pub(super) async fn over(&self, at: Progress, failure: Option<(Outcome, String)>) -> Result<Polled, StageError> {
         let counted = at.requests_counted();
         self.fetched(at.run, failure, vec![counted]).await
     }
@@ -125,11 +115,11 @@ impl Poll {
     /// `None` when an incremental run has nothing to ask of this stream.
     async fn first_position(
         &self,
-        at: &Progress,
-        connector: &dyn Connector,
+        lanes: &Lanes<'_>,
         stream: &StreamName,
         progress: &mut StreamProgress,
     ) -> Result<Option<serde_json::Value>, StageError> {
+        let (at, connector) = (lanes.at, lanes.connector);
         let mode = at.run.value.mode;
         let cursor = match mode {
             Mode::Incremental => {
@@ -150,35 +140,34 @@ impl Poll {
     /// has a permit of its own.
     async fn page(
         &self,
-        at: &mut Progress,
-        source: &Source,
+        lanes: &Lanes<'_>,
         session: &mut dyn Session,
         (stream, position): (&StreamName, &serde_json::Value),
-        budget: &Budget,
     ) -> Result<Fetched, StageError> {
+        let (at, source) = (lanes.at, lanes.source);
         let most = source.limits.attempts.max(1);
         let mut attempt = 0;
         // What was answered is made use of, however little time there is: every call gets on.
         let mut answered = false;
         loop {
-            if !answered && budget.is_spent(self.clock.now()) {
-                return Ok(Fetched::Later(Duration::ZERO));
+            if !answered && lanes.are_over(self.clock.now()) {
+                return Ok(Fetched::Halted(Halt::Later(Duration::ZERO)));
             }
             let (wait, quota, why) = match session.step(self.clock.now())? {
                 Step::Page { answers, next } => return Ok(Fetched::Page { answers, next }),
                 Step::Moved(position) => return Ok(Fetched::Moved(position)),
                 Step::End { cursor } => return Ok(Fetched::End { cursor }),
-                Step::Refused { why } => return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why }),
+                Step::Refused { why } => return Ok(Fetched::Halted(Halt::GaveUp { outcome: Outcome::Failed, why })),
                 Step::Exhausted { quota: true, why } => {
                     let until = self.clock.now().plus(self.patience(at.run.value.started));
-                    return Ok(Fetched::Quota { until, why });
+                    return Ok(Fetched::Halted(Halt::Quota { until, why }));
                 }
                 Step::Misled { why } => {
                     session.open(stream, position)?;
                     (self.backoff(attempt + 1).min(WAIT_HERE), false, why)
                 }
                 Step::Exhausted { quota: false, why } => {
-                    return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why });
+                    return Ok(Fetched::Halted(Halt::GaveUp { outcome: Outcome::PartialError, why }));
                 }
                 Step::Ask(request) => match self.send(at, source, request).await? {
                     Ok(response) => {
@@ -190,13 +179,12 @@ impl Poll {
                         (self.backoff(attempt + 1).min(WAIT_HERE), false, fault.to_string())
                     }
                     Err(fault) => {
-                        return Ok(Fetched::GaveUp { outcome: Outcome::Failed, why: fault.to_string() });
+                        return Ok(Fetched::Halted(Halt::GaveUp { outcome: Outcome::Failed, why: fault.to_string() }));
                     }
                 },
                 Step::Wait { wait, why: Waiting::Busy } => {
-                    let ends = budget.deadline.is_some_and(|deadline| self.clock.now().plus(wait) >= deadline);
-                    if wait > WAIT_HERE || ends {
-                        return Ok(Fetched::Later(wait));
+                    if wait > WAIT_HERE || lanes.end_within(self.clock.now(), wait) {
+                        return Ok(Fetched::Halted(Halt::Later(wait)));
                     }
                     self.clock.sleep(wait).await;
                     continue;
@@ -207,14 +195,15 @@ impl Poll {
             (attempt, answered) = (attempt + 1, false);
             if attempt == most && quota {
                 let wait = wait.max(self.patience(at.run.value.started));
-                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
+                return Ok(Fetched::Halted(Halt::Quota { until: self.clock.now().plus(wait), why }));
             }
             // The growing waits of somebody who is ill count as attempts, before they would park the run each time.
             if wait > if quota { WAIT_HERE } else { BACKOFF_MOST } {
-                return Ok(Fetched::Quota { until: self.clock.now().plus(wait), why });
+                return Ok(Fetched::Halted(Halt::Quota { until: self.clock.now().plus(wait), why }));
             }
             if attempt == most {
-                return Ok(Fetched::GaveUp { outcome: Outcome::PartialError, why: format!("{why} ({most} attempts)") });
+                let why = format!("{why} ({most} attempts)");
+                return Ok(Fetched::Halted(Halt::GaveUp { outcome: Outcome::PartialError, why }));
             }
             let source = &at.source;
             tracing::debug!(%source, %stream, attempt, wait_ms = wait.as_millis(), why, "asking again");
@@ -225,7 +214,7 @@ impl Poll {
 
     async fn send(
         &self,
-        at: &mut Progress,
+        at: &Progress,
         source: &Source,
         mut request: Request,
     ) -> Result<Result<Response, Fault>, StageError> {
@@ -238,7 +227,7 @@ impl Poll {
         }
         request.timeout = limits.timeout;
         request.max_body = limits.max_body;
-        at.requests += 1;
+        at.requests.fetch_add(1, Ordering::Relaxed);
         let answer = self.upstream.send(request).await;
         let status = answer.as_ref().map_or("fault", |answer| metrics::status_class(answer.status));
         self.meter.count(&metrics::HTTP_REQUESTS, &[id.name.as_str(), status], 1);
@@ -261,15 +250,15 @@ impl Poll {
     /// Stores a page: raw, then its slot, then the message. The inner error says why the listing can't go on.
     async fn store(
         &self,
-        at: &mut Progress,
+        lanes: &Lanes<'_>,
         stream: &StreamName,
         progress: &mut StreamProgress,
         position: serde_json::Value,
         mut answers: Vec<Answered>,
         next: Next,
     ) -> Result<Result<(), String>, StageError> {
-        let run = at.run.value.clone();
-        let run = &run;
+        let at = lanes.at;
+        let run = &at.run.value;
         let slot = progress.slots;
         let asked = answers.iter().map(|answer| answer.asked).min().unwrap_or(run.started);
         let Some(Answered { method, url, response, .. }) = answers.pop() else {
@@ -319,19 +308,17 @@ impl Poll {
                 false
             }
         };
-        self.ledger
-            .transact(vec![
+        {
+            let _alone = lanes.writing.lock().await;
+            let slot = ledger::slot_key(&run.id, &at.source, stream, slot);
+            let writes = vec![
                 self.lease_renewed(at),
-                ledger::put(
-                    ledger::slot_key(&run.id, &at.source, stream, slot),
-                    &Slot { raw: key },
-                    Precondition::Absent,
-                ),
+                ledger::put(slot, &Slot { raw: key }, Precondition::Absent),
                 ledger::put(ledger::stream_key(&run.id, &at.source, stream), progress, Precondition::None),
                 at.requests_counted(),
-            ])
-            .await?;
-        at.requests = 0;
+            ];
+            self.ledger.transact(writes).await?;
+        }
         send_all(self.queue.as_ref(), vec![Outgoing::now(page(&run.id, &at.source, stream, slot))]).await?;
         Ok(if circle {
             Err(format!("stream '{stream}': the listing goes in circles after {} pages", progress.slots))
@@ -341,7 +328,13 @@ impl Poll {
     }
 
     /// Waits for a quota without costing anything: the run keeps its pages, its lease and its place.
-    async fn park(&self, at: Progress, limits: &Limits, until: Millis, why: String) -> Result<Polled, StageError> {
+    pub(super) async fn park(
+        &self,
+        at: Progress,
+        limits: &Limits,
+        until: Millis,
+        why: String,
+    ) -> Result<Polled, StageError> {
         let mut run = at.run.value.clone();
         if until.since(run.started) > limits.max_wait {
             if mutants::on(Mutant::CompleteOnQuota) {

@@ -12,11 +12,12 @@ mod adopt;
 mod errand;
 mod fetch;
 mod keep;
+mod lanes;
 mod restore;
 mod start;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(in crate::pipeline) use restore::bundles;
@@ -82,17 +83,17 @@ struct Progress {
     source: SourceId,
     worker: u64,
     /// Requests that were sent and are not in the run's counts yet.
-    requests: u64,
+    requests: AtomicU64,
 }
 
 impl Progress {
-    /// The write that adds the requests to the run's counts.
+    /// The write that adds the requests to the run's counts. They count once: it has to be written.
     fn requests_counted(&self) -> Write {
         Write::Add {
             key: ledger::counts_key(&self.run.value.id),
             numbers: std::collections::BTreeMap::from([(
                 "requests".to_owned(),
-                i64::try_from(self.requests).unwrap_or(0),
+                i64::try_from(self.requests.swap(0, Ordering::Relaxed)).unwrap_or(0),
             )]),
         }
     }
@@ -143,11 +144,11 @@ impl Poll {
                 let source = run.value.sources.first().cloned().ok_or_else(|| {
                     StageError::Impossible(format!("run '{}' has no source; it was not written by Teal", run.value.id))
                 })?;
-                self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
+                self.fetch(Progress { run, source, worker, requests: AtomicU64::new(0) }, budget).await
             }
             Mode::Rebuild if mutants::on(Mutant::RebuildAsks) => {
                 let source = run.value.sources[0].clone();
-                self.fetch(Progress { run, source, worker, requests: 0 }, budget).await
+                self.fetch(Progress { run, source, worker, requests: AtomicU64::new(0) }, budget).await
             }
             Mode::Rebuild => self.adopt(run, worker, budget).await,
             Mode::Restore => self.restore(run, worker, budget).await,

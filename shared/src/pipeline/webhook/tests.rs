@@ -89,7 +89,14 @@ fn system(hook: config::Webhook) -> System {
         full: None,
         incremental: None,
         webhook: Some(hook),
-        limits: Limits { per_second: None, attempts: 1, timeout: second, max_wait: second, max_body: 1 },
+        limits: Limits {
+            per_second: None,
+            concurrency: None,
+            attempts: 1,
+            timeout: second,
+            max_wait: second,
+            max_body: 1,
+        },
     };
     System {
         hash: "c0ffee".into(),
