@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let function = Function::start().await;
     let serve = Serve { entities: function.entities()?, ledger: function.ledger()?, clock: function.clock() };
     let callers = Arc::new(SecretTokens(function.secrets()));
-    host::http(
+    host::readers(
         &function.meter,
         Http {
             hooks: None,

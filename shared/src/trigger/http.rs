@@ -96,19 +96,26 @@ pub trait Shown: Send + Sync {
 }
 
 /// A request with everything decoded.
-struct Request {
-    method: String,
-    path: String,
-    query: Query,
-    raw_query: String,
-    headers: HeaderMap,
-    body: Bytes,
+pub struct Request {
+    pub method: String,
+    /// Without the stage's name.
+    pub path: String,
+    pub query: Query,
+    /// As it came: what webhooks are signed over.
+    pub raw_query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 impl Http {
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        respond(self.respond_to(Request::read(event)).await)
+    }
+
+    /// The answer to a request, or to one that could not be read.
+    pub async fn respond_to(&self, request: Result<Request, Problem>) -> ApiResponse {
         let mut route = "other";
-        let answer = match Request::read(event) {
+        let answer = match request {
             Ok(request) => {
                 route = request.route();
                 AssertUnwindSafe(self.answer(request)).catch_unwind().await.unwrap_or_else(|_| {
@@ -120,7 +127,7 @@ impl Http {
         };
         let answer = answer.unwrap_or_else(ApiResponse::from);
         self.meter.count(&metrics::ANSWERS, &[route, metrics::status_class(answer.status)], 1);
-        respond(answer)
+        answer
     }
 
     async fn answer(&self, request: Request) -> Result<ApiResponse, Problem> {
@@ -249,7 +256,8 @@ impl Request {
 }
 
 /// A named stage's paths begin with its name; the default one's do not.
-fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+#[must_use]
+pub fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     stage
         .filter(|stage| !stage.is_empty() && *stage != "$default")
         .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))

@@ -22,22 +22,24 @@ pub fn start(wanted: Option<&str>) {
     let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
-/// The trace is W3C's where the event brings one, else X-Ray's.
-pub fn span(event: &Json, context: &Context) -> tracing::Span {
+/// The trace is W3C's where what came brings one, else X-Ray's.
+pub fn span(traceparent: Option<&str>, context: &Context) -> tracing::Span {
     let request_id = context.request_id.as_str();
-    let trace = traceparent(event).or(context.xray_trace_id.as_deref());
+    let trace = traceparent.filter(|text| is_traceparent(text)).or(context.xray_trace_id.as_deref());
     tracing::info_span!("call", request_id, trace)
 }
 
 /// Of the request, or of the first message that has one.
-fn traceparent<'a>(event: &'a Json) -> Option<&'a str> {
+pub fn traceparent<'a>(event: &'a Json) -> Option<&'a str> {
     let header = event["headers"]["traceparent"].as_str();
     let messages = event["Records"].as_array().into_iter().flatten();
     let of_message = |message: &'a Json| &message["messageAttributes"]["traceparent"]["stringValue"];
-    let text = header.or_else(|| messages.map(of_message).find_map(Json::as_str))?;
-    // Version, trace, parent, flags. Anything else is not logged: it came from outside.
-    let is_right = text.len() == 55 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    is_right.then_some(text)
+    header.or_else(|| messages.map(of_message).find_map(Json::as_str))
+}
+
+/// Version, trace, parent, flags. Anything else is not logged: it came from outside.
+fn is_traceparent(text: &str) -> bool {
+    text.len() == 55 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 pub fn now() -> Millis {
@@ -51,12 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_taken_from_a_header_or_a_message_and_only_if_it_is_one() {
+    fn a_trace_is_taken_from_a_header_or_a_message_and_logged_only_if_it_is_one() {
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(traceparent(&json!({ "headers": { "traceparent": trace } })), Some(trace));
         let message = json!({ "messageAttributes": { "traceparent": { "stringValue": trace } } });
         assert_eq!(traceparent(&json!({ "Records": [{}, message] })), Some(trace));
-        assert_eq!(traceparent(&json!({ "headers": { "traceparent": "a\nb" } })), None);
         assert_eq!(traceparent(&json!(null)), None);
+        assert!(is_traceparent(trace));
+        assert!(!is_traceparent("a\nb") && !is_traceparent(&trace.replace('-', "\n")));
     }
 }

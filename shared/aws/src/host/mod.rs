@@ -14,6 +14,10 @@
 pub mod admin;
 mod log;
 mod queue;
+#[cfg(feature = "http")]
+mod readers;
+#[cfg(all(feature = "dynamodb", feature = "s3"))]
+mod stages;
 mod wiring;
 
 use std::fmt::Display;
@@ -24,6 +28,8 @@ use std::time::Duration;
 pub use lambda_runtime::Error;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 pub use queue::Rests;
+#[cfg(feature = "http")]
+pub use readers::readers;
 use serde::Serialize;
 use serde_json::Value as Json;
 use teal::domain::Millis;
@@ -108,7 +114,7 @@ where
 {
     let handler = &handler;
     lambda_runtime::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Json>| async move {
-        let span = log::span(&payload, &context);
+        let span = log::span(log::traceparent(&payload), &context);
         let answer = handler(payload, Call::of(&context, log::now())).instrument(span.clone()).await;
         if let Err(failure) = &answer {
             tracing::error!(parent: &span, code = failure.code, "{failure}");

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use teal::domain::QueueName;
 use teal::metrics::Emf;
 use teal::pipeline::Systems;
-use teal::pipeline::backup::{Backups, Shelf};
-use teal::pipeline::switch::Switch;
-use teal::ports::{BlobReader, Clock, Connectors, Entropy, LedgerReader, QueueSender, Secrets};
+use teal::ports::{BlobReader, Clock, Connectors, Entropy, LedgerReader, Secrets};
 
 use super::{Error, Rests, log};
 #[cfg(feature = "dynamodb")]
@@ -79,59 +77,6 @@ impl Function {
         connectors: impl Connectors + 'static,
     ) -> Arc<Systems> {
         Arc::new(Systems::new(ledger, blobs, secrets, Arc::new(connectors)))
-    }
-
-    /// The switch stage, which admin and upkeep have in them, too.
-    #[cfg(all(feature = "dynamodb", feature = "s3"))]
-    #[must_use]
-    pub fn switch(
-        &self,
-        ledger: Arc<DynamoLedger>,
-        entities: Arc<DynamoEntities>,
-        blobs: Arc<dyn BlobReader>,
-        queue: Arc<dyn QueueSender>,
-        systems: Arc<Systems>,
-    ) -> Arc<Switch> {
-        Arc::new(Switch {
-            ledger,
-            admin: entities.clone(),
-            writer: entities.clone(),
-            reader: entities,
-            blobs,
-            queue,
-            systems,
-            clock: self.clock(),
-            meter: self.meter.clone(),
-        })
-    }
-
-    /// The backups that there are, here and in the bucket that `backups.second` names.
-    #[cfg(feature = "s3")]
-    #[must_use]
-    pub fn shelf(&self, here: Arc<dyn BlobReader>, systems: Arc<Systems>) -> Arc<Shelf> {
-        let elsewhere = Arc::new(crate::s3_blobs::Buckets::new(self.clients.clone()));
-        Arc::new(Shelf { here, elsewhere, systems, clock: self.clock() })
-    }
-
-    #[cfg(all(feature = "dynamodb", feature = "s3"))]
-    #[must_use]
-    pub fn backups(
-        &self,
-        ledger: Arc<DynamoLedger>,
-        reader: Arc<DynamoEntities>,
-        blobs: Arc<crate::s3_blobs::S3Blobs>,
-        shelf: Arc<Shelf>,
-    ) -> Arc<Backups> {
-        Arc::new(Backups {
-            ledger,
-            reader,
-            blobs,
-            systems: shelf.systems.clone(),
-            shelf,
-            clock: self.clock(),
-            entropy: self.entropy(),
-            meter: self.meter.clone(),
-        })
     }
 
     /// The system's schedules in EventBridge.
