@@ -15,8 +15,8 @@ use teal::ports::{Arrived, BlobError, Clock, Fault, InTurn, Intake};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::blobs::{BlobRow, Draft, LocalBlobs};
-use crate::inbox::{Inbox, insert_message};
+use crate::blobs::{BlobRow, LocalBlobs};
+use crate::inbox::{Draft, Inbox, insert_message};
 use crate::sqlite::{Trouble, permanent};
 
 pub(crate) struct LocalIntake {
@@ -49,7 +49,7 @@ impl LocalIntake {
     fn submit(&self) -> Result<(), Fault> {
         let taken: Arc<Mutex<Vec<Waiting>>> = Arc::default();
         let write = {
-            let (waiting, taken, mut draft) = (self.waiting.clone(), taken.clone(), self.blobs.draft());
+            let (waiting, taken, mut draft) = (self.waiting.clone(), taken.clone(), self.inbox.rows.draft());
             move |connection: &Connection| {
                 let all = take(&waiting);
                 let puts = all.iter().map(|one| one.write(connection, &mut draft)).collect::<Result<Vec<_>, Trouble>>();

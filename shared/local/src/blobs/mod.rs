@@ -17,7 +17,6 @@ mod disk;
 mod files;
 mod folder;
 mod key;
-mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,9 +35,7 @@ pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 
 use self::files::Files;
 use self::key::CheckedKey;
-pub(crate) use self::rows::Draft;
-use self::rows::Rows;
-use crate::inbox::Inbox;
+use crate::inbox::{Draft, Inbox};
 use crate::sqlite::{Trouble, permanent};
 
 /// Objects up to this size are rows: many of them share one commit, and no webhook waits for a file.
@@ -47,7 +44,6 @@ pub const SMALL: usize = 32 * 1024;
 #[derive(Clone)]
 pub struct LocalBlobs {
     inbox: Inbox,
-    rows: Arc<Rows>,
     files: Arc<Files>,
 }
 
@@ -59,8 +55,7 @@ impl LocalBlobs {
 
     /// On a disk of the caller's own: for tests of what survives a power cut.
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, inbox: Inbox) -> Result<Self, Fault> {
-        let rows = Rows::open(&inbox.file)?;
-        Ok(Self { inbox, rows, files: Arc::new(Files::open(disk, dir)?) })
+        Ok(Self { inbox, files: Arc::new(Files::open(disk, dir)?) })
     }
 
     /// How to put an object in a transaction of `inbox.db`; `None` for one that becomes a file.
@@ -70,18 +65,13 @@ impl LocalBlobs {
         Ok(is_row.then(|| BlobRow { key, files: Arc::clone(&self.files) }))
     }
 
-    /// For a transaction of `inbox.db` that puts rows.
-    pub(crate) fn draft(&self) -> Draft {
-        self.rows.draft()
-    }
-
     /// Runs `job` in a transaction, to its end even when nobody waits for it any more.
     async fn write_rows<T, F>(&self, key: &CheckedKey, job: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: FnOnce(&Connection, &mut Draft) -> Result<T, Trouble> + Send + 'static,
     {
-        let mut draft = self.draft();
+        let mut draft = self.inbox.rows.draft();
         let (sender, answer) = oneshot::channel();
         let write = move |connection: &Connection| {
             let done = job(connection, &mut draft)?;
@@ -115,7 +105,7 @@ impl LocalBlobs {
                 move |files| files.write_incoming(&key, &bytes)
             })
             .await?;
-        let (files, rows) = (Arc::clone(&self.files), Arc::clone(&self.rows));
+        let (files, rows) = (Arc::clone(&self.files), Arc::clone(&self.inbox.rows));
         let put = self
             .inbox
             .file
@@ -181,7 +171,7 @@ impl BlobReader for LocalBlobs {
     async fn get(&self, key: &str) -> Result<Bytes, BlobError> {
         let key = CheckedKey::new(key)?;
         let row = self.inbox.file.read(&blob(&key), {
-            let (rows, key) = (Arc::clone(&self.rows), key.clone());
+            let (rows, key) = (Arc::clone(&self.inbox.rows), key.clone());
             move |connection| rows.get(connection, key.as_str())
         });
         let found = match row.await? {
@@ -197,7 +187,7 @@ impl BlobReader for LocalBlobs {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, BlobError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         let rows = self.inbox.file.read("blobs", {
-            let (rows, prefix, after) = (Arc::clone(&self.rows), prefix.clone(), after.clone());
+            let (rows, prefix, after) = (Arc::clone(&self.inbox.rows), prefix.clone(), after.clone());
             move |connection| rows.list(connection, &prefix, after.as_deref(), limit)
         });
         let mut keys = rows.await?;

@@ -6,11 +6,12 @@
 //!
 //! ```text
 //! message  id | queue | body | sent_at | visible_at | receive_count | first_received_at | repeated
-//! blob     id | key | bytes, found by blob_index          (`crate::blobs::rows`)
+//! blob     id | key | bytes, found by blob_index          (`rows`)
 //! ```
 
 mod queue;
 mod receipt;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use teal::ports::{Clock, Fault};
 pub(crate) use queue::insert as insert_message;
 pub use queue::{DeadLetter, Depth, Queue, Received};
 pub use receipt::Receipt;
+pub(crate) use rows::{Draft, Rows};
 
 use crate::sqlite::{Database, Layout, Synchronous};
 
@@ -78,6 +80,7 @@ impl Default for InboxOptions {
 #[derive(Clone)]
 pub struct Inbox {
     pub(crate) file: Arc<Database>,
+    pub(crate) rows: Arc<Rows>,
     queue: Arc<Queue>,
 }
 
@@ -85,8 +88,9 @@ impl Inbox {
     /// Opens or makes `inbox.db` in `dir`, which must be there and ours (`crate::lock`).
     pub fn open(dir: &Path, clock: Arc<dyn Clock>, options: InboxOptions) -> Result<Self, Fault> {
         let file = Database::open(&dir.join("inbox.db"), &LAYOUT, options.synchronous, READERS)?;
+        let rows = Rows::open(&file)?;
         let queue = Arc::new(Queue::new(Arc::clone(&file), clock, options));
-        Ok(Self { file, queue })
+        Ok(Self { file, rows, queue })
     }
 
     #[must_use]
