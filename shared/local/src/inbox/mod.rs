@@ -30,7 +30,7 @@ const LAYOUT: Layout = Layout {
     version: 2,
     // Small, because what syncs a webhook waits while the disk takes a fold.
     log_pages: 500,
-    writer_cache_kib: 2_000,
+    writer_cache_kib: 16_000,
     create: "
         CREATE TABLE message (
             -- Never reused, so that an old receipt can't mean a new message.
