@@ -46,6 +46,9 @@ struct Fresh {
     through: i64,
     /// A transaction that has not ended has put some of them there.
     is_entering: bool,
+    /// How many of them the next transaction has to take: twice what was put since one did, so that all are there before
+    /// as many have gathered again.
+    owed: usize,
     /// Keys that transactions have deleted which have not ended.
     deleting: usize,
 }
@@ -142,6 +145,7 @@ impl Fresh {
             entering: BTreeMap::new(),
             through,
             is_entering: false,
+            owed: 0,
             deleting: 0,
         })
     }
@@ -149,6 +153,7 @@ impl Fresh {
     fn begin(&mut self, key: &str) -> i64 {
         let id = self.next_id;
         self.next_id += 1;
+        self.owed += 2;
         self.unsure.entry(key.into()).or_default().push(id);
         id
     }
@@ -188,10 +193,10 @@ impl Fresh {
         found
     }
 
-    /// The next keys for the index, at most `most`, and up to where it is whole with them. Nothing while somebody has
-    /// some in hand, or while it is open which of them are deleted.
-    fn enter(&mut self, most: usize, gathered: usize) -> Option<(Vec<Entry>, Option<i64>)> {
-        if most == 0 || self.is_entering || self.deleting > 0 {
+    /// The next keys for the index, and up to where it is whole with them. Nothing while somebody has some in hand, or while
+    /// it is open which of them are deleted.
+    fn enter(&mut self, gathered: usize) -> Option<(Vec<Entry>, Option<i64>)> {
+        if self.is_entering || self.deleting > 0 {
             return None;
         }
         if self.entering.is_empty() && self.gathering.len() >= gathered {
@@ -199,13 +204,13 @@ impl Fresh {
             // A row of a transaction that has not ended comes later than all of them.
             self.through = self.unsure.values().flatten().min().unwrap_or(&self.next_id) - 1;
         }
-        if self.entering.is_empty() {
+        let owed = std::mem::take(&mut self.owed).min(self.entering.len());
+        if owed == 0 {
             return None;
         }
         self.is_entering = true;
-        let some: Vec<_> = self.entering.iter().take(most).map(|(key, id)| (key.clone(), *id)).collect();
-        let through = (some.len() == self.entering.len()).then_some(self.through);
-        Some((some, through))
+        let some = self.entering.iter().take(owed).map(|(key, id)| (key.clone(), *id)).collect();
+        Some((some, (owed == self.entering.len()).then_some(self.through)))
     }
 }
 
@@ -245,15 +250,15 @@ impl Draft {
         Ok(())
     }
 
-    /// Has the index take some of what waits for it: twice what was put, so that it has all that was gathered before as
-    /// much has come together again.
+    /// Has the index take some of what waits for it.
     pub fn enter(&mut self, connection: &Connection) -> Result<(), Trouble> {
-        let next = self.rows.fresh().enter(2 * self.put.len(), self.rows.gathered);
+        let next = self.rows.fresh().enter(self.rows.gathered);
         let Some((some, through)) = next else { return Ok(()) };
+        let some = self.entering.insert(some);
         // One that was read when the file was opened may be there.
         let mut insert =
             connection.prepare_cached("INSERT INTO blob_index (key, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-        for (key, id) in &*self.entering.insert(some) {
+        for (key, id) in &*some {
             insert.execute(params![key, id])?;
         }
         if let Some(through) = through {
