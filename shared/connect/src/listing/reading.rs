@@ -5,6 +5,7 @@
 //! Always holds: an answer is handed back only as part of a page, and only if it was asked for as one; the position
 //! that goes with a page is the one before its first request, and says all that its records are read with.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Reading {
     shared: Arc<Mutex<Session>>,
     /// What is said of this one's requests, between two calls.
     notices: Vec<Notice>,
+    /// Tokens that the others wait for, because this one is fetching them.
+    fetching: BTreeSet<String>,
     secrets: Secrets,
     place: Option<Place>,
 }
@@ -48,7 +51,7 @@ impl Reading {
 
     fn on(plan: Arc<Plan>, shared: Arc<Mutex<Session>>) -> Self {
         let secrets = plan.secrets.clone();
-        Self { plan, shared, notices: Vec::new(), secrets, place: None }
+        Self { plan, shared, notices: Vec::new(), fetching: BTreeSet::new(), secrets, place: None }
     }
 
     /// One call, with what the sessions have in common.
@@ -56,9 +59,18 @@ impl Reading {
         let shared = Arc::clone(&self.shared);
         let session = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut session.notices, &mut self.notices);
+        let others: BTreeSet<String> = session.fetching.difference(&self.fetching).cloned().collect();
         let called = call(self, session);
         std::mem::swap(&mut session.notices, &mut self.notices);
+        self.fetching = session.fetching.difference(&others).cloned().collect();
         called
+    }
+
+    /// Whoever needs a token that this one was fetching fetches it now.
+    fn let_others_fetch(&mut self, session: &mut Session) {
+        for token in std::mem::take(&mut self.fetching) {
+            session.fetching.remove(&token);
+        }
     }
 
     fn masks(&self, session: &Session) -> Masks {
@@ -201,6 +213,7 @@ fn time(now: Millis) -> Result<Timestamp, ConnectorError> {
 
 impl Reading {
     fn go_to(&mut self, session: &mut Session, stream: &StreamName, position: &Json) -> Result<(), ConnectorError> {
+        self.let_others_fetch(session);
         let from = self.plan.position(position, &self.masks(session))?;
         let known = self.plan.known(stream, from.component.as_ref())?;
         session.facts.extend(from.facts.clone());
@@ -264,6 +277,12 @@ impl Reading {
             self.over(&failure);
         }
         Ok(())
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.call(Self::let_others_fetch);
     }
 }
 

@@ -97,6 +97,22 @@ fn one_session_fetches_the_token_and_the_other_waits_for_it() {
 }
 
 #[test]
+fn a_session_that_goes_elsewhere_leaves_the_token_to_the_others() {
+    let connector = Declarative::compile(MANIFEST, &config()).unwrap();
+    let mut first = connector.session(Arc::new(NoChance)).unwrap();
+    let (mut second, mut third) = (first.another().unwrap(), first.another().unwrap());
+    open(first.as_mut(), &connector, "one");
+    open(second.as_mut(), &connector, "two");
+    open(third.as_mut(), &connector, "three");
+    assert_eq!(asked(first.as_mut()).url, "https://auth.example.com/token");
+    open(first.as_mut(), &connector, "two");
+    assert_eq!(asked(second.as_mut()).url, "https://auth.example.com/token");
+    assert!(matches!(first.step(NOW).unwrap(), Step::Wait { .. }), "by now it is another's");
+    drop(second);
+    assert_eq!(asked(third.as_mut()).url, "https://auth.example.com/token");
+}
+
+#[test]
 fn a_manifest_says_how_many_streams_may_be_read_at_once_and_which_may_not() {
     let compiled = |text: &str| Declarative::compile(text, &config()).unwrap();
     let connector = compiled(MANIFEST);
