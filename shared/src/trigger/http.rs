@@ -269,17 +269,23 @@ fn no_route() -> Problem {
     Problem::new(Code::NoRoute, "there is nothing at this address; entities are under /v1/{entity}")
 }
 
-fn respond(answer: ApiResponse) -> ApiGatewayV2httpResponse {
-    let mut out = ApiGatewayV2httpResponse::default();
-    out.status_code = answer.status.into();
-    for (name, value) in answer.headers {
+/// An answer's headers; what can't be one is left out.
+#[must_use]
+pub fn header_map(headers: Vec<(&'static str, String)>) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
         match HeaderValue::try_from(value) {
-            Ok(value) => {
-                out.headers.append(HeaderName::from_static(name), value);
-            }
+            Ok(value) => drop(out.append(HeaderName::from_static(name), value)),
             Err(_) => tracing::error!(name, "a header's value can't be sent and is left out"),
         }
     }
+    out
+}
+
+fn respond(answer: ApiResponse) -> ApiGatewayV2httpResponse {
+    let mut out = ApiGatewayV2httpResponse::default();
+    out.status_code = answer.status.into();
+    out.headers = header_map(answer.headers);
     if !answer.body.is_empty() {
         out.body = Some(match String::from_utf8(answer.body.into()) {
             Ok(text) => Body::Text(text),

@@ -6,11 +6,11 @@
 
 use std::convert::Infallible;
 
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use lambda_http::{Body, RequestExt as _, request::RequestContext, service_fn};
 use teal::metrics::Emf;
 use teal::pipeline::api::ApiResponse;
-use teal::trigger::http::{Http, Request, without_stage};
+use teal::trigger::http::{Http, Request, header_map, without_stage};
 use tracing::Instrument as _;
 
 use super::{Error, log};
@@ -53,12 +53,7 @@ fn answered(answer: ApiResponse) -> Response<Body> {
     let body = String::from_utf8(answer.body.into()).map_or_else(|binary| binary.into_bytes().into(), Body::from);
     let mut out = Response::new(body);
     *out.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in answer.headers {
-        match HeaderValue::try_from(value) {
-            Ok(value) => drop(out.headers_mut().append(name, value)),
-            Err(_) => tracing::error!(name, "a header's value can't be sent and is left out"),
-        }
-    }
+    *out.headers_mut() = header_map(answer.headers);
     out
 }
 

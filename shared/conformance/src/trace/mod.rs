@@ -84,15 +84,17 @@ impl Default for Trace {
 
 impl Trace {
     pub fn new(tap: impl Tap + 'static) -> Self {
-        let (calls, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { tap: Box::new(tap), calls, stopped, lines: Mutex::default(), takes_turns: false }))
+        Self::with(tap, false)
     }
 
     /// Each call takes a while: what the same task waits for besides goes on meanwhile.
-    #[must_use]
     pub fn taking_turns(tap: impl Tap + 'static) -> Self {
-        let Self(inner) = Self::new(tap);
-        Self(Arc::new(Inner { takes_turns: true, ..Arc::into_inner(inner).expect("it was just made") }))
+        Self::with(tap, true)
+    }
+
+    fn with(tap: impl Tap + 'static, takes_turns: bool) -> Self {
+        let (calls, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { tap: Box::new(tap), calls, stopped, lines: Mutex::default(), takes_turns }))
     }
 
     async fn turn(&self) {
