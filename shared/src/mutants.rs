@@ -92,6 +92,14 @@ mutants! {
     AnotherListing "another-listing",
     /// Retention looks up which runs are over after it has worked out what is needed.
     RunsListedLast "runs-listed-last",
+    /// A change that is older than what confirmed a generation is merged into rows that don't know how new they are.
+    ConfirmedOverrun "confirmed-overrun",
+    /// What confirmed a generation is never written down in its rows.
+    ConfirmedForgotten "confirmed-forgotten",
+    /// A generation counts as confirmed by a listing that holds nothing else, whether or not it holds all.
+    ConfirmedBlindly "confirmed-blindly",
+    /// What is older than a confirming listing comes back.
+    ConfirmedFloor "confirmed-floor",
     /// A host deletes a message before what it asks for is done.
     DeletedFirst "deleted-first",
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use teal::domain::{Effect, Fence, GenerationId, Key, RecordChange, Row, RowHash};
+use teal::domain::{Effect, Fence, GenerationId, Key, Millis, RecordChange, Row, RowHash};
 use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQuery, Merged, Writer};
 use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 use teal_conformance::memory::MemoryEntities;
@@ -50,6 +50,10 @@ impl EntityWriter for Twisted {
         changes.iter_mut().for_each(|change| (self.twist)(change, call));
         self.model.merge(id, writer, slot, &changes).await
     }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        self.model.holds(id, changes).await
+    }
 }
 
 #[async_trait]
@@ -60,6 +64,10 @@ impl EntityAdmin for Twisted {
 
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
         self.model.set_gates(ids, gate, fence).await
+    }
+
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        self.model.confirm(ids, until, fence).await
     }
 
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teal::domain::{Fence, GenerationId, Message, RecordChange};
+use teal::domain::{Fence, GenerationId, Message, Millis, RecordChange};
 use teal::ports::blobs::Put;
 use teal::ports::entities::{Dropped, Gate, GenerationSpec, Merged, Writer};
 use teal::ports::ledger::Item;
@@ -240,10 +240,14 @@ impl EntityWriter for Watched<dyn EntityWriter> {
         changes: &[RecordChange],
     ) -> Result<Merged, EntitiesError> {
         let operation = match writer {
-            Writer::Live => "entities.merge(live)",
+            Writer::Live | Writer::Late(_) => "entities.merge(live)",
             Writer::Build(_) => "entities.merge(build)",
         };
         self.probe.around(operation, self.inner.merge(id, writer, slot, changes)).await
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        self.inner.holds(id, changes).await
     }
 }
 
@@ -260,6 +264,10 @@ impl EntityAdmin for Watched<dyn EntityAdmin> {
             Gate::Closed => "entities.set_gates(closed)",
         };
         self.probe.around(operation, self.inner.set_gates(ids, gate, fence)).await
+    }
+
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        self.probe.around("entities.confirm", self.inner.confirm(ids, until, fence)).await
     }
 
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {

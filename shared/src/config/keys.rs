@@ -433,7 +433,7 @@ pub static VERSIONS: Section = Section {
     name: "versions",
     doc: "How many versions are kept.",
     keys: &[
-        key("keep", Kind::Integer { min: 2 }, "Versions that can be read, the active one included.").default("2"),
+        key("keep", Kind::Integer { min: 2 }, "Versions that can be read, the active one included. A full run that found just what the active one has counts as one.").default("2"),
         key("raw", Kind::Integer { min: 1 }, "Versions whose raw answers are kept, to rebuild them.").default("3"),
         key("grace", Kind::Duration, "How long a version stays for listings that began in it.").default("10m"),
     ],

@@ -243,7 +243,8 @@ pub struct Bounds {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// Versions kept readable, the active one included. At least 2, so that there is one to roll back to.
+    /// Versions kept readable, the active one included. At least 2, so that there is one to roll back to. A full run
+    /// that confirmed the active one counts as one.
     pub keep: u32,
     /// Versions whose raw is kept, so that they can be rebuilt.
     pub raw: u32,

@@ -28,4 +28,4 @@ pub use schema::{Field, FieldType, Schema};
 pub use secret::Secret;
 pub use time::Millis;
 pub use trace::TraceParent;
-pub use version::{Generation, GenerationId, Manifest, Pointer, Version, VersionState, newest_listed};
+pub use version::{Confirmed, Generation, GenerationId, Manifest, Pointer, Version, VersionState, newest_listed};

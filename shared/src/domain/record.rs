@@ -13,6 +13,17 @@ pub struct RecordChange {
     pub effect: Effect,
 }
 
+impl RecordChange {
+    /// When the source stated it.
+    #[must_use]
+    pub fn stated(&self) -> Millis {
+        match &self.effect {
+            Effect::Upsert { order, .. } => order.stated,
+            Effect::Delete { stated, .. } => *stated,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// The record as of `order` has these rows. `complete` is false when one of its rows was rejected: an

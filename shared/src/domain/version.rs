@@ -49,7 +49,8 @@ impl fmt::Display for GenerationId {
     }
 }
 
-/// What a generation was made from; enough to make it again (P13).
+/// What a generation was made from; enough to make it again (P13). Its id, source and configuration never change; the
+/// rest does when a later listing confirms it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     pub id: GenerationId,
@@ -62,6 +63,36 @@ pub struct Generation {
     pub listing: Option<RunId>,
     /// First entry of the source's change log that may not be in the listing.
     pub since: u64,
+    /// Where the listing is not the one that its rows were made from, but a later one that found the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
+}
+
+/// A listing that found exactly what was there, and is written down in the rows when somebody needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Later than everything that the listing stated.
+    pub until: Millis,
+    /// The last of the listing's slots that is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Whether all are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub written: bool,
+}
+
+impl Generation {
+    /// Whether a listing under whose build this one was begun could be a later listing of the same.
+    #[must_use]
+    pub fn can_be_confirmed_by(&self, built: &Self) -> bool {
+        self.config == built.config && self.source == built.source && self.listing.is_some()
+    }
+
+    /// Whether something that was stated then can't be told from what its rows hold.
+    #[must_use]
+    pub fn is_unsure_of(&self, stated: Millis) -> bool {
+        self.confirmed.as_ref().is_some_and(|confirmed| !confirmed.written && stated < confirmed.until)
+    }
 }
 
 /// Of the generations that a version names, the one that says which complete listing of a source it shows:
@@ -105,9 +136,17 @@ pub struct Manifest {
     /// were built.
     #[serde(default)]
     pub replayed: BTreeMap<String, u64>,
+    /// How many full runs found what it shows while it was active.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub confirmed: u32,
     /// Per `source#stream`, the cursor that its data stands at. Set when it ceases to be active.
     #[serde(default)]
     pub cursors: BTreeMap<String, serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(confirmed: &u32) -> bool {
+    *confirmed == 0
 }
 
 impl Manifest {

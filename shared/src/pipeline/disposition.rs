@@ -64,7 +64,10 @@ pub fn decide(error: &StageError) -> Disposition {
             FaultKind::Permanent => Disposition::reject(why()),
         },
         StageError::Entities(
-            EntitiesError::GateClosed(_) | EntitiesError::NoGeneration(_) | EntitiesError::StaleBuilder { .. },
+            EntitiesError::GateClosed(_)
+            | EntitiesError::NoGeneration(_)
+            | EntitiesError::StaleBuilder { .. }
+            | EntitiesError::Confirmed { .. },
         )
         | StageError::Ledger(LedgerError::Refused { .. })
         | StageError::Busy(_) => Disposition::retry(why()),

@@ -63,7 +63,9 @@ impl StageError {
                 }
             }
             Self::Ledger(LedgerError::Refused { .. })
-            | Self::Entities(EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. })
+            | Self::Entities(
+                EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. } | EntitiesError::Confirmed { .. },
+            )
             | Self::Busy(_) => Code::Busy,
             Self::Config { .. } | Self::Connector(ConnectorError::Manifest(_)) => Code::Config,
             Self::Entities(EntitiesError::NoGeneration(_)) | Self::Impossible(_) | Self::Connector(_) => {

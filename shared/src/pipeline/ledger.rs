@@ -70,7 +70,7 @@ pub async fn read<T: DeserializeOwned>(
     Ok(Some(Stored { value: understand(key, &item.value)?, revision: item.revision, mark: item.mark }))
 }
 
-pub(super) fn understand<T: DeserializeOwned>(key: &ItemKey, value: &JsonText) -> Result<T, LedgerError> {
+pub(in crate::pipeline) fn understand<T: DeserializeOwned>(key: &ItemKey, value: &JsonText) -> Result<T, LedgerError> {
     value.read().map_err(|error| {
         let what = format!("ledger item '{}/{}' is not as this version of Teal writes it", key.part, key.sort);
         LedgerError::Fault(Fault::new(FaultKind::Permanent, what).because(error))
@@ -263,6 +263,20 @@ pub fn slot_key(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) 
 #[must_use]
 pub fn done_key(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) -> ItemKey {
     ItemKey::new(run_part(run), format!("done#{source}#{stream}#{slot:08}"))
+}
+
+/// Before the pages of a run that were held back.
+pub const HELD: &str = "held#";
+
+#[must_use]
+pub fn held_key(run: &RunId, source: &SourceId, stream: &StreamName, slot: u64) -> ItemKey {
+    ItemKey::new(run_part(run), format!("{HELD}{source}#{stream}#{slot:08}"))
+}
+
+/// That a run found something which readers don't have.
+#[must_use]
+pub fn differs_key(run: &RunId) -> ItemKey {
+    ItemKey::new(run_part(run), "differs")
 }
 
 #[must_use]

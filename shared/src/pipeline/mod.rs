@@ -14,6 +14,7 @@ pub mod call;
 pub mod caller;
 pub mod changelog;
 pub mod channels;
+pub mod confirm;
 pub mod disposition;
 pub mod errand;
 pub mod error;

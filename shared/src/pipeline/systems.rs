@@ -207,6 +207,12 @@ impl Systems {
         Ok(ConnectorConfig { plain: source.config.clone(), secrets })
     }
 
+    /// The same as they are now, for whoever asks what they are made from: a listing may have confirmed them.
+    pub async fn generations_now(&self, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {
+        ids.iter().for_each(|id| drop(self.read_generations().remove(id)));
+        self.generations(ids).await
+    }
+
     /// The generations of these ids that are known, in the order of the ids. Only ids that a pointer or a manifest
     /// names may be asked for: before, what a generation is made from is not settled.
     pub async fn generations(&self, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {

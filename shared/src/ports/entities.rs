@@ -11,6 +11,8 @@
 //! - The head of a generation (gate, sequence, visible rows, hash sum) is true after every write.
 //! - A live merge goes through only while the gate is open; a build merge only while the generation is
 //!   building or closed, and only under a fence no older than the gate's.
+//! - A live merge that holds something stated before the generation was last confirmed goes through only if the
+//!   writer knows of that.
 //! - A reader sees each row whole, and everything of a merge that has returned. Of one that has not, it may see a
 //!   part: an adapter may cut a merge into several transactions (docs/decisions/0009-entities-on-dynamodb.md).
 
@@ -20,6 +22,7 @@ use async_trait::async_trait;
 
 use super::fault::Fault;
 use crate::domain::{Fence, GenerationId, Key, Millis, RecordChange, Row, RowHash, Schema, Value};
+use crate::mutants::{self, Mutant};
 
 /// Makes, gates and drops generations.
 #[async_trait]
@@ -30,6 +33,11 @@ pub trait EntityAdmin: Send + Sync {
     /// Sets the gates of all these generations. Refused, whole, when any has seen a newer fence. When it has returned
     /// no writer passes an old gate; before, some may. What fails half-way is completed by being repeated.
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError>;
+
+    /// Says of generations that a listing confirmed them up to this time: it stated all that they hold and nothing else.
+    /// The rows stay as they are, so they don't know how new they are; whoever has older changes is told. Refused as
+    /// gates are, and complete when it has returned, as they are. A time that is earlier than the last one changes nothing.
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError>;
 
     /// Removes up to `limit` rows of a generation, and the generation itself with the last of them.
     /// From the first slice on the generation can't be read.
@@ -51,6 +59,10 @@ pub trait EntityWriter: Send + Sync {
         slot: &str,
         changes: &[RecordChange],
     ) -> Result<Merged, EntitiesError>;
+
+    /// Whether every row that these changes hold is visible as it is, made by the same record, and nothing else is
+    /// in them.
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError>;
 }
 
 #[async_trait]
@@ -112,7 +124,36 @@ pub enum Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     Live,
+    /// A live change that may be older than what confirmed the generation up to this time: whoever writes it has seen to
+    /// it that the rows know.
+    Late(Millis),
     Build(Fence),
+}
+
+impl Writer {
+    /// What is asked of a generation whose gate and confirmation are these.
+    pub fn check(
+        self,
+        id: &GenerationId,
+        (gate, fence): (Gate, Fence),
+        confirmed: Millis,
+        changes: impl IntoIterator<Item = Millis>,
+    ) -> Result<(), EntitiesError> {
+        let knows = match self {
+            Self::Build(own) if gate == Gate::Open || own < fence => {
+                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence: own });
+            }
+            Self::Build(_) => return Ok(()),
+            Self::Live | Self::Late(_) if gate != Gate::Open => return Err(EntitiesError::GateClosed(id.clone())),
+            Self::Live => None,
+            Self::Late(until) => Some(until),
+        };
+        let is_late = knows < Some(confirmed) && changes.into_iter().any(|stated| stated < confirmed);
+        if is_late && !mutants::on(Mutant::ConfirmedOverrun) {
+            return Err(EntitiesError::Confirmed { id: id.clone(), until: confirmed });
+        }
+        Ok(())
+    }
 }
 
 /// The state of a generation as a whole, kept true with every write.
@@ -205,6 +246,11 @@ pub enum EntitiesError {
     /// The generation is not being built, or by somebody newer.
     #[error("generation {id} is not built under fence {fence} any more")]
     StaleBuilder { id: GenerationId, fence: Fence },
+    /// Something older than what confirmed the generation: its rows have to be told first.
+    #[error(
+        "generation {id} was confirmed as of {until}, and this change is older; its rows have to be brought up to then first"
+    )]
+    Confirmed { id: GenerationId, until: Millis },
     #[error(transparent)]
     Fault(#[from] Fault),
 }

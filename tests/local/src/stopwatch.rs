@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use teal::domain::{Fence, GenerationId, RecordChange};
+use teal::domain::{Fence, GenerationId, Millis, RecordChange};
 use teal::pipeline::switch::Switch;
 use teal::ports::entities::{Dropped, Gate, GenerationSpec, Merged, Writer};
 use teal::ports::ledger::{Item, pointer_key};
@@ -105,6 +105,10 @@ impl EntityAdmin for Timed<dyn EntityAdmin> {
         set
     }
 
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        self.inner.confirm(ids, until, fence).await
+    }
+
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
         self.inner.drop_slice(id, limit).await
     }
@@ -125,6 +129,10 @@ impl EntityWriter for Timed<dyn EntityWriter> {
     ) -> Result<Merged, EntitiesError> {
         self.watch.state(|state| state.merges += 1);
         self.inner.merge(id, writer, slot, changes).await
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        self.inner.holds(id, changes).await
     }
 }
 

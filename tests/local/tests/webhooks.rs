@@ -50,6 +50,8 @@ async fn what_came_after_a_switch_is_still_there_after_the_rollback() {
     let client = system.client();
     system.switch().await;
     for round in 1..=4u64 {
+        // Nobody is told of it: there is something to switch to.
+        system.blue.edit(Kind::MediaTags, &[1]);
         system.switch().await;
         let (changed, deleted) = (round, 10 + round);
         let text = format!("after switch {round}");

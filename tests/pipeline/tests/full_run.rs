@@ -22,20 +22,6 @@ async fn a_full_run_copies_ten_entities_and_its_counts_add_up() {
 }
 
 #[tokio::test]
-async fn a_second_full_run_is_equal_and_shares_nothing_with_the_first() {
-    let bench = Bench::new(Setup::default()).await;
-    bench.synced().await;
-    let (before, first) = (bench.runner.export().await, bench.runner.pointer().await);
-    let counts = bench.synced().await;
-    let second = bench.runner.pointer().await;
-    assert_eq!(bench.runner.export().await, before);
-    assert_eq!((second.version, second.previous), (Version(2), Some(Version(1))));
-    assert!(first.generations.iter().all(|(entity, number)| second.generations[entity] != *number));
-    let total = counts.rows();
-    assert_eq!((total.unchanged, total.new + total.changed + total.deleted), (before.len() as u64, 0), "{counts:?}");
-}
-
-#[tokio::test]
 async fn what_the_source_changed_and_dropped_is_counted_as_that() {
     let bench = Bench::new(Setup::default().edit("system: nowrep", "system: nowrep\nguard: { max_shrink: 60% }")).await;
     bench.synced().await;

@@ -174,6 +174,8 @@ async fn changes_that_arrive_while_a_build_is_verified_do_not_wait_for_the_gates
         }
         Decision::Proceed
     }));
+    // Else there is nothing to build.
+    bench.blue.edit(Kind::MediaTags, &[1]);
     let run = bench.sync(Mode::Full).await;
     assert!(run.outcome.unwrap().is_success(), "{run:?}");
     let Seen { told, before, while_closed, .. } = std::mem::take(&mut *seen.lock().unwrap());

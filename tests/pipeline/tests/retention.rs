@@ -17,6 +17,7 @@ async fn versions_tables_and_raw_go_when_nobody_needs_them() {
         bench.blue.edit(Kind::Talents, &[u64::from(round)]);
         bench.tell(Event::TalentUpdated, u64::from(round)).await;
         bench.runner.drain().await;
+        bench.blue.edit(Kind::MediaTags, &[1]);
         bench.synced().await;
         bench.world.clock.advance(Duration::from_secs(3600));
         bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();

@@ -135,6 +135,8 @@ impl<'a> Driver<'a> {
             Action::Birth { source } => self.birth(source),
             Action::Edit { source, count } => (0..count).for_each(|_| world.edit(source)),
             Action::Delete { source } => world.delete(source),
+            Action::Flip { count } => (0..count).for_each(|_| world.flip(2)),
+            Action::ComeAndGo { source } => world.come_and_go(source),
             Action::Look { source } => {
                 let body = json!({ "event": "look", "sent": now().0 });
                 self.deliver(source, &body, Duration::ZERO, false);
@@ -251,7 +253,7 @@ impl<'a> Driver<'a> {
 
     /// Sends webhooks of what has changed, most of them.
     fn tell_news(&mut self) {
-        for News { source, id, record, at, updated } in self.sources.world().news() {
+        for News { source, id, record, at, updated, told_after } in self.sources.world().news() {
             // Source b tells only that something happened, and not each time; so do the others at times.
             if self.dice.once_in(8) || (source == 1 && !self.dice.once_in(4)) {
                 continue;
@@ -262,7 +264,9 @@ impl<'a> Driver<'a> {
                 None => json!({ "event": "gone", "sent": at.0, "data": { "id": id, "updated": updated } }),
             };
             let delay = if self.dice.once_in(6) { self.dice.number() % 1000 } else { self.dice.number() % 20 };
-            self.deliver(source, &body, Duration::from_millis(delay), source != 1);
+            // What takes minutes there takes moments here.
+            let delay = Duration::from_millis(delay) + told_after / 200;
+            self.deliver(source, &body, delay, source != 1);
         }
     }
 

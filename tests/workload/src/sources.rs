@@ -97,6 +97,19 @@ impl World {
         }
     }
 
+    /// A record changes for a moment.
+    pub fn flip(&self, source: usize) {
+        let mut state = self.lock();
+        if let Some(id) = state.sources.any_id(source) {
+            state.sources.flip(source, id, now());
+        }
+    }
+
+    /// A record is there for a moment.
+    pub fn come_and_go(&self, source: usize) {
+        self.lock().sources.come_and_go(source, now());
+    }
+
     /// What has changed since somebody asked.
     pub fn news(&self) -> Vec<News> {
         std::mem::take(&mut self.lock().sources.news)

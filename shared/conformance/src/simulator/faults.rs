@@ -116,6 +116,8 @@ kinds! {
     SameTime "same-time" once in 4,
     /// Upkeep is silent, for so long that whole runs come and go, once it has looked at which versions there are.
     StallInRetention "stall-in-retention" once in 4,
+    /// Whoever is about to move the pointer is silent before looking whether somebody else does.
+    StallAtSwitch "stall-at-switch" once in 12,
 }
 
 /// The dice of one simulation.

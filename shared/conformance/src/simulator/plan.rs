@@ -29,6 +29,14 @@ pub enum Action {
     Delete {
         source: usize,
     },
+    /// Records of source c change and change back.
+    Flip {
+        count: usize,
+    },
+    /// A record is born and soon gone.
+    ComeAndGo {
+        source: usize,
+    },
     /// A source tells that something happened, and not what.
     Look {
         source: usize,
@@ -62,6 +70,12 @@ pub enum Action {
     },
 }
 
+impl Action {
+    fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync { .. })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -82,7 +96,8 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub records: usize,
-    /// Runs that schedules ask for, over all sources. Webhooks, people and the end of a simulation ask for more.
+    /// Runs that schedules ask for, over all sources, those of scenes among them. Webhooks, people and the end of a
+    /// simulation ask for more.
     pub runs: usize,
 }
 
@@ -95,7 +110,7 @@ impl Default for Size {
 pub const ENTITIES: [&str; 5] = ["things", "parts", "groups", "notes", "tags"];
 
 /// What has broken promises when it came together, with the milliseconds in between.
-fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
+fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 9] {
     let source = dice.below(SOURCES.len());
     let rebuild = |switch| Action::Rebuild { switch, force: true };
     let full = Action::Sync { source, mode: Mode::Full };
@@ -120,7 +135,7 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
             (390_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
         ],
         // Things are let go while a run comes and goes.
-        vec![(0, full.clone()), (dice.number() % 500, Action::Upkeep), (dice.number() % 3000, full)],
+        vec![(0, full.clone()), (dice.number() % 500, Action::Upkeep), (dice.number() % 3000, full.clone())],
         // Rejects are replayed while another mapping builds.
         vec![
             (0, Action::Deploy { mapping: Mapping::Strict }),
@@ -128,6 +143,23 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
             (2000 + dice.number() % 400, Action::ReplayRejects),
         ],
         vec![(0, rebuild(true)), (dice.number() % 400, rebuild(true))],
+        // A full run finds what the one before found, and what happened in between comes late.
+        vec![
+            (0, Action::Sync { source: 2, mode: Mode::Full }),
+            (60_000, Action::ComeAndGo { source: 2 }),
+            (61_000, Action::Sync { source: 2, mode: Mode::Full }),
+            (61_020 + dice.number() % 200, Action::Flip { count: 4 }),
+        ],
+        // Somebody goes back to what was found twice.
+        vec![
+            (0, full.clone()),
+            (60_000, full.clone()),
+            (90_000, Action::Edit { source, count: 1 }),
+            (120_000, full),
+            (150_000 + dice.number() % 100_000, Action::Rollback { as_was: false }),
+        ],
+        // Somebody goes back as soon as a rebuild shows, while whoever was to show it, too, is silent.
+        vec![(0, rebuild(true)), (92_000 + dice.number() % 60_000, Action::Rollback { as_was: false })],
         // Somebody goes back, builds that again, and goes forth before it is done.
         vec![
             (0, Action::Sync { source: 1, mode: Mode::Full }),
@@ -140,6 +172,18 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 6] {
             (700_000, Action::Sync { source: 1, mode: Mode::Incremental }),
         ],
     ]
+}
+
+/// The scenes of one plan: those that fit into so many runs.
+fn staged(dice: &mut Seed, runs: usize) -> Vec<Vec<(u64, Action)>> {
+    let mut left = runs;
+    let mut fits = |scene: &Vec<(u64, Action)>| {
+        let syncs = scene.iter().filter(|(_, action)| action.is_sync()).count();
+        left.checked_sub(syncs).map(|rest| left = rest).is_some()
+    };
+    let mut all = scenes(dice).map(|scene| (dice.number(), scene));
+    all.sort_by_key(|(lot, _)| *lot);
+    all.into_iter().map(|(_, scene)| scene).filter(|scene| dice.once_in(4) && fits(scene)).collect()
 }
 
 impl Plan {
@@ -160,7 +204,9 @@ impl Plan {
             };
             actions.push((Duration::from_millis(millis), action));
         };
-        for _ in 0..size.runs {
+        let staged = staged(&mut dice, size.runs);
+        let syncs = staged.iter().flatten().filter(|(_, action)| action.is_sync()).count();
+        for _ in syncs..size.runs {
             let source = dice.below(SOURCES.len());
             let mode = if source != 2 && dice.once_in(2) { Mode::Incremental } else { Mode::Full };
             at(&mut dice, Action::Sync { source, mode });
@@ -204,12 +250,9 @@ impl Plan {
                 }
             }
         }
-        for scene in scenes(&mut dice) {
-            if dice.once_in(4) {
-                let begins = dice.number() % (minutes * 60_000);
-                actions
-                    .extend(scene.into_iter().map(|(after, action)| (Duration::from_millis(begins + after), action)));
-            }
+        for scene in staged {
+            let begins = dice.number() % (minutes * 60_000);
+            actions.extend(scene.into_iter().map(|(after, action)| (Duration::from_millis(begins + after), action)));
         }
         actions.sort_by_key(|(at, _)| *at);
         let (look_again, without) = (dice.once_in(5), Vec::new());

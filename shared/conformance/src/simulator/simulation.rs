@@ -441,6 +441,15 @@ impl Simulation {
                     sources.delete(source, id, now);
                 }
             }
+            Action::Flip { count } => {
+                let mut sources = lock(&world.sources);
+                for _ in 0..count {
+                    if let Some(id) = sources.any_id(2) {
+                        sources.flip(2, id, now);
+                    }
+                }
+            }
+            Action::ComeAndGo { source } => lock(&world.sources).come_and_go(source, now),
             Action::Look { source } => {
                 let body = json!({ "event": "look", "sent": now.0 });
                 self.send(source, body.to_string().into(), Duration::ZERO, false);
@@ -498,7 +507,7 @@ impl Simulation {
     /// Sends webhooks of what has changed, as reliably as senders are.
     fn tell_news(&mut self) {
         let news = std::mem::take(&mut lock(&self.world.sources).news);
-        for News { source, id, record, at, updated } in news {
+        for News { source, id, record, at, updated, told_after } in news {
             let now = self.world.time.now();
             // Source b tells only that something happened, and not each time.
             if self.world.strikes(Kind::HookDropped) || (source == 1 && !self.seed.once_in(4)) {
@@ -509,7 +518,7 @@ impl Simulation {
                 Some(record) => json!({ "event": "changed", "sent": at.0, "data": record.json() }),
                 None => json!({ "event": "gone", "sent": at.0, "data": { "id": id, "updated": updated } }),
             };
-            let mut delay = at.since(now) + Duration::from_millis(self.seed.number() % 500);
+            let mut delay = at.since(now) + told_after + Duration::from_millis(self.seed.number() % 500);
             if self.world.strikes(Kind::HookReordered) {
                 delay += Duration::from_millis(self.world.faults.number(Kind::HookReordered, 600_000));
             }

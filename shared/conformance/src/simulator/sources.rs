@@ -22,6 +22,9 @@ use super::world::World;
 use crate::memory::lock;
 use crate::seed::Seed;
 
+/// When what changes for a moment is back.
+const SOON: Duration = Duration::from_millis(20);
+
 /// Parts that things may have, by position.
 const PARTS: u64 = 3;
 
@@ -52,6 +55,8 @@ pub struct News {
     pub at: Millis,
     /// The time that the change carries.
     pub updated: i64,
+    /// How long somebody takes to tell.
+    pub told_after: Duration,
 }
 
 impl Sources {
@@ -80,11 +85,39 @@ impl Sources {
     }
 
     /// A new record. It shows from `shows` on.
-    pub fn birth(&mut self, index: usize, now: Millis, shows: Millis, bad: bool, quiet: bool) {
+    pub fn birth(&mut self, index: usize, now: Millis, shows: Millis, bad: bool, quiet: bool) -> u64 {
         let id = self.all[index].source.next_id();
         let mut record = self.all[index].source.next_state(id, now);
         self.fill(index, &mut record, bad);
         self.change(index, record, shows, quiet);
+        id
+    }
+
+    /// A record changes and is soon again exactly as it was. The first is told, late; the second is not.
+    pub fn flip(&mut self, index: usize, id: u64, now: Millis) {
+        if self.all[index].source.is_changing(id) {
+            return;
+        }
+        let Some(before) = self.all[index].source.get(id).cloned() else { return };
+        let mut record = self.all[index].source.next_state(id, now);
+        self.fill(index, &mut record, false);
+        self.change(index, record, now, false);
+        self.tell_late();
+        self.change(index, before, now.plus(SOON), true);
+    }
+
+    /// A record is born and soon gone. The first is told, late; the second is not.
+    pub fn come_and_go(&mut self, index: usize, now: Millis) {
+        let id = self.birth(index, now, now, false, false);
+        self.tell_late();
+        self.settle(now);
+        self.all[index].source.delete(id, now.plus(SOON));
+    }
+
+    fn tell_late(&mut self) {
+        if let Some(news) = self.news.last_mut() {
+            news.told_after = Duration::from_millis(self.seed.number() % 300_000);
+        }
     }
 
     /// A new state of some record. `same_time`: it carries the time that it carried before.
@@ -108,7 +141,7 @@ impl Sources {
         }
         let updated = now.0.div_euclid(source.round) * source.round;
         source.delete(id, now);
-        self.news.push(News { source: index, id, record: None, at: now, updated });
+        self.news.push(News { source: index, id, record: None, at: now, updated, told_after: Duration::ZERO });
     }
 
     pub fn any_id(&mut self, index: usize) -> Option<u64> {
@@ -132,7 +165,8 @@ impl Sources {
     fn change(&mut self, index: usize, record: Record, shows: Millis, quiet: bool) {
         if !quiet {
             let (id, updated) = (record.id, record.updated);
-            self.news.push(News { source: index, id, record: Some(record.clone()), at: shows, updated });
+            let (record, told_after) = (Some(record.clone()), Duration::ZERO);
+            self.news.push(News { source: index, id, record, at: shows, updated, told_after });
         }
         self.all[index].source.put(record, shows);
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use teal::domain::Millis;
+use teal::pipeline::ledger::switch_lease_key;
 use teal::ports::fault::FaultKind;
 use teal::ports::ledger::{Item, JsonText, LedgerReader, pointer_key};
 use teal::ports::{Clock, Fault, ItemKey, LedgerError};
@@ -167,6 +168,8 @@ impl SimWatch {
             self.stall(Kind::Stall)
         } else if asked.op == "generations" && world.strikes(Kind::StallInRetention) {
             self.stall(Kind::StallInRetention)
+        } else if asked.op == "get" && is_of_the_switch(&asked.what) && world.strikes(Kind::StallAtSwitch) {
+            self.stall(Kind::StallAtSwitch)
         } else {
             span
         };
@@ -206,6 +209,10 @@ fn is_of_a_lease(what: &What<'_>) -> bool {
     }
 }
 
+fn is_of_the_switch(what: &What<'_>) -> bool {
+    matches!(what, What::Item(key) if **key == switch_lease_key())
+}
+
 fn transient(port: &str) -> Fault {
     Fault::new(FaultKind::Transient, format!("{port} did not answer"))
 }
@@ -219,7 +226,7 @@ impl Watch for SimWatch {
     {
         let world = &self.world;
         let (port, op) = (asked.port, asked.op);
-        let writes = !matches!(op, "get" | "list" | "head" | "hashes" | "dangling" | "generations");
+        let writes = !matches!(op, "get" | "list" | "head" | "hashes" | "holds" | "dangling" | "generations");
         self.travel(&asked).await;
         if world.strikes(Kind::DieBefore) || (port == "queue" && world.strikes(Kind::DieUnsent)) {
             self.die(End::Process(self.process)).await;

@@ -103,6 +103,12 @@ impl<P: EntityAdmin + ?Sized, W: Watch> EntityAdmin for Tapped<P, W> {
         self.watch.call(asked, || self.inner.set_gates(ids, gate, fence)).await
     }
 
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        let payload = (until, fence);
+        let asked = entities("confirm", What::Generations(ids), &payload);
+        self.watch.call(asked, || self.inner.confirm(ids, until, fence)).await
+    }
+
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
         let asked = entities("drop_slice", What::Generation(id), &limit);
         self.watch.call(asked, || self.inner.drop_slice(id, limit)).await
@@ -125,6 +131,11 @@ impl<P: EntityWriter + ?Sized, W: Watch> EntityWriter for Tapped<P, W> {
         let payload = (writer, changes);
         let asked = entities("merge", What::Slot(id, slot), &payload);
         self.watch.call(asked, || self.inner.merge(id, writer, slot, changes)).await
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        let asked = entities("holds", What::Generation(id), &changes);
+        self.watch.call(asked, || self.inner.holds(id, changes)).await
     }
 }
 

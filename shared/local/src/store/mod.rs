@@ -16,7 +16,7 @@
 //! {entity}_v{n}_owners   what is known against the rows of an owner (domain::order::Absence)
 //! {entity}_current       view: the declared fields of the visible rows of the active generation
 //! ledger                 (part, sort) → value, mark, revision
-//! _generations           a line per generation: schema, gate, fence, sequence, rows, sum
+//! _generations           a line per generation: schema, gate, fence, confirmed, sequence, rows, sum
 //! _views                 which generation each view shows
 //! _counters              the last revision given
 //! ```
@@ -41,7 +41,7 @@ use crate::sqlite::{Database, Layout};
 
 const LAYOUT: Layout = Layout {
     application: 0x7465_616c,
-    version: 1,
+    version: 2,
     // A page of rows touches as many pages of each index, all over it.
     log_pages: 32_000,
     writer_cache_kib: 8_000,
@@ -57,7 +57,7 @@ const LAYOUT: Layout = Layout {
             incarnation INTEGER PRIMARY KEY AUTOINCREMENT,
             entity TEXT NOT NULL, number INTEGER NOT NULL,
             schema TEXT NOT NULL, floor INTEGER NOT NULL, owner_is_key INTEGER NOT NULL, base TEXT,
-            gate TEXT NOT NULL, fence INTEGER NOT NULL,
+            gate TEXT NOT NULL, fence INTEGER NOT NULL, confirmed INTEGER NOT NULL,
             sequence INTEGER NOT NULL, rows INTEGER NOT NULL, sum INTEGER NOT NULL,
             absences INTEGER NOT NULL, dropping INTEGER NOT NULL,
             UNIQUE (entity, number)

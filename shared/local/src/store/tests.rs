@@ -272,10 +272,10 @@ fn a_file_of_a_newer_teal_is_refused_with_both_formats_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("teal.db");
     drop(open(&path));
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let fault = TealDb::open(&path, StoreOptions::default()).err().unwrap();
     assert_eq!(fault.kind, FaultKind::Permanent);
-    assert!(fault.what.contains("format 2") && fault.what.contains("up to 1"), "{fault}");
+    assert!(fault.what.contains("format 3") && fault.what.contains("up to 2"), "{fault}");
 }
 
 #[tokio::test]

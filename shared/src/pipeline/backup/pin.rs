@@ -33,7 +33,7 @@ impl Backups {
 
     async fn pin_under(&self, kind: Kind, tries: u32, shown: &Pointer) -> Result<Option<Progress>, StageError> {
         let loaded = self.systems.current().await?;
-        let generations = self.systems.generations(shown.generation_ids()).await?;
+        let generations = self.systems.generations_now(shown.generation_ids()).await?;
         let ids: BTreeSet<&SourceId> = generations.iter().map(|generation| &generation.source).collect();
         let mut sources = Vec::new();
         for id in ids {

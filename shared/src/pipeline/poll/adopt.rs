@@ -73,7 +73,7 @@ impl Poll {
     /// What the active generations of a source began from.
     async fn origin_of(&self, loaded: &Loaded, source: &SourceId) -> Result<Origin, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let generations = self.systems.generations(pointer.generation_ids()).await?;
+        let generations = self.systems.generations_now(pointer.generation_ids()).await?;
         let Some(newest) = newest_listed(&generations, source) else {
             return Ok(Origin { listing: None, floor: Millis(0), since: 0 });
         };

@@ -295,13 +295,15 @@ fn restored(backup: &BackupManifest, loaded: &Loaded, now: crate::domain::Millis
             floor: now,
             listing: None,
             since: 0,
+            confirmed: None,
         };
         return loaded.system.entities.iter().map(of).collect();
     }
     let floor =
         |source: &SourceId| backup.sources.iter().find(|state| state.source == *source).map(|state| state.floor);
     let generations = backup.generations.iter().cloned();
-    generations.map(|g| Generation { floor: floor(&g.source).unwrap_or(g.floor), ..g }).collect()
+    let made = |g: Generation| Generation { floor: floor(&g.source).unwrap_or(g.floor), confirmed: None, ..g };
+    generations.map(made).collect()
 }
 
 /// A part of rows as the raw of a page.

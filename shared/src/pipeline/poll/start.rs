@@ -209,6 +209,7 @@ impl Poll {
                 floor: origin.floor,
                 listing: origin.listing.clone(),
                 since: origin.since,
+                confirmed: None,
             })
         });
         let writes = self.build_of(loaded, run, numbers, fence, &pointer, own.collect());
@@ -235,6 +236,7 @@ impl Poll {
             activated: None,
             deactivated: None,
             replayed: BTreeMap::new(),
+            confirmed: 0,
             cursors: BTreeMap::new(),
         };
         let declared = loaded.system.entities.iter().map(|entity| &entity.name);

@@ -302,7 +302,9 @@ fn unreadable(error: &EntitiesError) -> Problem {
     match error {
         EntitiesError::NoGeneration(_) => moving(),
         EntitiesError::Fault(fault) => faulty(fault),
-        EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. } => unexpected(error),
+        EntitiesError::GateClosed(_) | EntitiesError::StaleBuilder { .. } | EntitiesError::Confirmed { .. } => {
+            unexpected(error)
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl World {
             activated: None,
             deactivated: None,
             replayed: BTreeMap::new(),
+            confirmed: 0,
             cursors: BTreeMap::new(),
         };
         self.ledger.put(ledger::version_key(Version(version)), &manifest);

@@ -9,6 +9,7 @@ use super::{Switch, Target};
 use crate::domain::{Fence, Generation, Raw, SourceId};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog;
+use crate::pipeline::confirm::WriteDown;
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
 use crate::pipeline::transform::apply::{Job, apply};
@@ -73,8 +74,13 @@ impl Switch {
         fence: Fence,
     ) -> Result<(), StageError> {
         let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
-        let writer = Writer::Build(fence);
-        let job = Job { key, raw: &raw, generations, writer, run: None, now: self.clock.now() };
+        let (writer, now) = (Writer::Build(fence), self.clock.now());
+        for generation in generations.iter().filter(|generation| generation.is_unsure_of(raw.head.stated)) {
+            let (ledger, blobs, systems) = (self.ledger.as_ref(), self.blobs.as_ref(), self.systems.as_ref());
+            let write_down = WriteDown { ledger, blobs, systems, entities: self.writer.as_ref(), now };
+            write_down.of(&generation.id, |_| writer).await?;
+        }
+        let job = Job { key, raw: &raw, generations, writer, run: None, now };
         let applied = apply(&self.systems, self.writer.as_ref(), job).await?;
         for (nth, reject) in applied.rejects.iter().enumerate() {
             let write = ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None);

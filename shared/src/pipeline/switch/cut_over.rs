@@ -155,7 +155,7 @@ impl Switch {
         }
         let mut own = manifest.generation_ids();
         own.retain(|id| shown.value.generations.get(&id.entity) != Some(&id.number));
-        let own = self.systems.generations(own).await?;
+        let own = self.systems.generations_now(own).await?;
         Ok(Target { manifest, own, shown })
     }
 

@@ -19,6 +19,7 @@
 //! how many rows there are. A move by hand compares sizes only, in no time, and leaves 3 out.
 
 mod catch_up;
+mod confirm;
 mod cut_over;
 mod drop;
 mod place;

@@ -69,8 +69,10 @@ impl Switch {
             generations.insert(entity.name.clone(), id.number);
             let source = SourceId::new(entity.source.as_str());
             let config = loaded.system.hash.clone();
-            let generation = Generation { id: id.clone(), source, config, floor: FLOOR, listing: None, since: 0 };
-            writes.push(ledger::put(ledger::generation_key(&id), &generation, when));
+            let key = ledger::generation_key(&id);
+            let (listing, since, confirmed) = (None, 0, None);
+            let generation = Generation { id, source, config, floor: FLOOR, listing, since, confirmed };
+            writes.push(ledger::put(key, &generation, when));
         }
         let manifest = Manifest {
             version,
@@ -81,6 +83,7 @@ impl Switch {
             activated: None,
             deactivated: None,
             replayed: BTreeMap::new(),
+            confirmed: 0,
             cursors: BTreeMap::new(),
         };
         writes.push(ledger::put(ledger::version_key(version), &manifest, when));

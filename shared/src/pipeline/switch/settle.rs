@@ -38,6 +38,9 @@ impl Switch {
             let target = self.manifest(version).await?;
             return self.drop_build(run, target, None).await;
         }
+        if run.value.mode == Mode::Full && self.holds_back(&run.value, version).await? {
+            return Ok(());
+        }
         let who = id.as_str();
         let early = if mutants::on(Mutant::ReadBeforeLease) { Some(self.manifest(version).await?) } else { None };
         let fence = self.take_lease(who).await?;
@@ -67,7 +70,7 @@ impl Switch {
         })
     }
 
-    async fn manifest(&self, version: Version) -> Result<Manifest, StageError> {
+    pub(super) async fn manifest(&self, version: Version) -> Result<Manifest, StageError> {
         ledger::manifest(self.ledger.as_ref(), version).await?.ok_or(StageError::NoVersion(version))
     }
 
@@ -226,7 +229,7 @@ impl Switch {
     }
 
     /// Ends the run: outcome, last counts, lease, all at once.
-    async fn end(
+    pub(super) async fn end(
         &self,
         run: Stored<Run>,
         failure: Option<(Outcome, String)>,
@@ -241,7 +244,7 @@ impl Switch {
         if next.outcome.is_none() {
             let (outcome, reason) = outcome_of(&next, &counts);
             next.outcome = Some(outcome);
-            next.reason = reason;
+            next.reason = reason.or(next.reason);
         }
         let gone = self.rows_gone(&next).await?;
         if !gone.entities.is_empty() {
@@ -280,7 +283,7 @@ impl Switch {
     }
 
     /// The cursors that a complete full listing leaves; they count from the moment that it is visible.
-    async fn cursors_of(&self, run: &Run) -> Result<Vec<Write>, StageError> {
+    pub(super) async fn cursors_of(&self, run: &Run) -> Result<Vec<Write>, StageError> {
         let mut writes = Vec::new();
         for (source, stream, cursor) in self.new_cursors(run).await? {
             writes.push(super::cut_over::set_cursor(ledger::cursor_key(&source, &stream), &cursor));

@@ -54,7 +54,7 @@ impl Switch {
         if manifest.activated.is_some() || !own.iter().any(|g| rebuilt(&g)) || mutants::on(Mutant::AnotherListing) {
             return Ok(None);
         }
-        let shown = self.systems.generations(shown.value.generation_ids()).await?;
+        let shown = self.systems.generations_now(shown.value.generation_ids()).await?;
         let differs =
             |g: &&Generation| newest_listed(&shown, &g.source).and_then(|s| s.listing.as_ref()) != g.listing.as_ref();
         Ok(own.iter().filter(rebuilt).find(differs).map(|generation| {

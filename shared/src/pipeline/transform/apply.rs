@@ -34,6 +34,7 @@ use crate::ports::entities::Writer;
 const REJECTS_KEPT: usize = 200;
 
 /// What is to be applied, and where to.
+#[derive(Clone, Copy)]
 pub struct Job<'a> {
     pub key: &'a RawKey,
     pub raw: &'a Raw,
@@ -102,7 +103,16 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
     for generation in job.generations {
         let reading = &readings[&generation.config];
         let Some(entity) = reading.loaded.system.entity(&generation.id.entity) else { continue };
-        let changes = changes_of(&job, entity, reading, &mut applied, &mut fates);
+        let mut changes = changes_of(&job, entity, reading, &mut applied, &mut fates);
+        if generation.confirmed.is_some() {
+            // What began with an older listing would take them in.
+            let rows = applied.counts.entities.entry(entity.name.clone()).or_default();
+            changes.retain(|change| {
+                let older = rows_before(generation.floor, change);
+                rows.superseded += older.unwrap_or(0);
+                older.is_none()
+            });
+        }
         if !changes.is_empty() {
             let (writer, slot) = (job.writer, job.key.0.as_str());
             merges.push(
@@ -131,6 +141,16 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
         }
     }
     Ok(applied)
+}
+
+/// How many rows an upsert makes that is older than a listing.
+fn rows_before(floor: Millis, change: &RecordChange) -> Option<u64> {
+    match &change.effect {
+        Effect::Upsert { order, rows, .. } if order.stated < floor && !mutants::on(Mutant::ConfirmedFloor) => {
+            Some(rows.len() as u64)
+        }
+        _ => None,
+    }
 }
 
 fn changes_of(

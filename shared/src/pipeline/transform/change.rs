@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::domain::{ConfigHash, EntityName, Generation, Raw, RawKey, Reject, RunId, SourceId, VersionState};
+use crate::domain::{
+    ConfigHash, EntityName, Generation, GenerationId, Millis, Raw, RawKey, Reject, RunId, SourceId, VersionState,
+};
 use crate::mutants::{self, Mutant};
+use crate::pipeline::confirm::WriteDown;
 use crate::pipeline::error::StageError;
 use crate::pipeline::{changelog, ledger};
 use crate::ports::entities::Writer;
 use crate::ports::ledger::Item;
-use crate::ports::{BlobError, ItemKey, Precondition, Write};
+use crate::ports::{BlobError, EntitiesError, ItemKey, Precondition, Write};
 
 impl Transform {
     /// The raw object that a message names: it is stored before anything names it. A delivery that comes again after
@@ -49,27 +52,45 @@ impl Transform {
         raw: &Raw,
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
-        let generations = self.active(source).await?;
-        self.apply_to(&generations, key, raw, run).await
+        let generations = self.systems.generations(self.active(source).await?).await?;
+        self.apply_to(generations, key, raw, run).await
     }
 
     /// What readers see of a source.
-    async fn active(&self, source: &SourceId) -> Result<Vec<Generation>, StageError> {
+    async fn active(&self, source: &SourceId) -> Result<Vec<GenerationId>, StageError> {
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
         let mut generations = self.systems.generations(pointer.generation_ids()).await?;
         generations.retain(|g| g.source == *source);
-        Ok(generations)
+        Ok(generations.into_iter().map(|generation| generation.id).collect())
     }
 
+    /// Applies to what readers see. What confirmed it later than this was stated is written down first.
     async fn apply_to(
         &self,
-        generations: &[Generation],
+        mut generations: Vec<Generation>,
         key: &RawKey,
         raw: &Raw,
         run: Option<&RunId>,
     ) -> Result<Applied, StageError> {
-        let job = Job { key, raw, generations, writer: Writer::Live, run, now: self.clock.now() };
-        apply(&self.systems, self.entities.as_ref(), job).await
+        let (entities, now) = (self.entities.as_ref(), self.clock.now());
+        let mut writer = Writer::Live;
+        // Confirmed again each time: that takes a full run.
+        for _ in 0..3 {
+            let job = Job { key, raw, generations: &generations, writer, run, now };
+            match apply(&self.systems, entities, job).await {
+                Err(StageError::Entities(EntitiesError::Confirmed { .. })) => {}
+                applied => return applied,
+            }
+            let (ledger, blobs, systems) = (self.ledger.as_ref(), self.blobs.as_ref(), self.systems.as_ref());
+            let write_down = WriteDown { ledger, blobs, systems, entities, now };
+            let mut until = Millis::default();
+            for generation in &mut generations {
+                *generation = write_down.of(&generation.id, Writer::Late).await?;
+                until = until.max(generation.confirmed.as_ref().map_or(until, |confirmed| confirmed.until));
+            }
+            writer = Writer::Late(until);
+        }
+        Err(StageError::Busy(format!("what {key} is older than is being listed again and again")))
     }
 
     /// Applies a raw object again, under the mapping that is active now, and forgets the rejects that it left
@@ -83,14 +104,14 @@ impl Transform {
             Err(StageError::Blob(BlobError::Missing(_))) if self.rejects_of(key).await?.is_empty() => return Ok(()),
             raw => raw?,
         };
-        let mut generations = self.active(source).await?;
+        let mut generations = self.systems.generations_now(self.active(source).await?).await?;
         if changelog::entered_at(self.ledger.as_ref(), source, key).await?.is_none() {
             generations.retain(|g| g.listing.as_ref().is_some_and(|run| key.is_page_of(source, run)));
         }
         if generations.is_empty() {
             return Ok(());
         }
-        let applied = self.apply_to(&generations, key, &raw, None).await?;
+        let applied = self.apply_to(generations.clone(), key, &raw, None).await?;
         let old = self.rejects_of(key).await?;
         self.keep_rejects(&applied.rejects).await?;
         let still: BTreeSet<ItemKey> =

@@ -1,16 +1,45 @@
 //! A page of a run. Of a full run or a rebuild it goes into the generations that the run builds; of an
-//! incremental run it is a change, like a delivery.
+//! incremental run it is a change, like a delivery. While a full run finds nothing but what readers have, its pages
+//! are held back.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::domain::{Generation, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
+use crate::domain::{
+    EntityName, Generation, GenerationId, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName,
+};
 use crate::metrics;
 use crate::mutants::{self, Mutant};
+use crate::pipeline::confirm::{self, Comparing, Held};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, Stored};
 use crate::ports::entities::Writer;
 use crate::ports::{EntitiesError, ItemKey, LedgerError, Precondition, Write};
+
+/// Where a page is.
+struct Page<'a> {
+    done: ItemKey,
+    source: &'a SourceId,
+    stream: &'a StreamName,
+    slot: u64,
+}
+
+impl Page<'_> {
+    fn held_key(&self, run: &RunId) -> ItemKey {
+        ledger::held_key(run, self.source, self.stream, self.slot)
+    }
+}
+
+/// What became of a page.
+#[derive(Default)]
+struct Done {
+    applied: Applied,
+    /// Set when it was held back.
+    held: Option<Held>,
+}
 
 impl Transform {
     pub(super) async fn page(
@@ -26,58 +55,133 @@ impl Transform {
         if run.state == RunState::Ended {
             return Ok(());
         }
-        let done = ledger::done_key(id, source, stream, slot);
-        if self.ledger.get(&done).await?.is_none() {
+        let page = Page { done: ledger::done_key(id, source, stream, slot), source, stream, slot };
+        let known = match self.ledger.get(&page.done).await? {
+            None => Some(None),
+            Some(_) => self.to_be_applied_after_all(run, &page).await?.map(Some),
+        };
+        let again = known.as_ref().is_some_and(Option::is_some);
+        if let Some(held) = known {
             let slot: Slot = ledger::read(self.ledger.as_ref(), &ledger::slot_key(id, source, stream, slot))
                 .await?
                 .ok_or_else(|| StageError::Impossible(format!("run '{id}' has no page {slot} of '{stream}'")))?
                 .value;
-            let (applied, trouble) = match self.apply_page(run, source, &slot.raw).await {
+            let (applied, trouble) = match self.apply_page(run, &page, &slot.raw, held.is_none()).await {
                 // The run ended meanwhile, and its generations with it.
                 Ok(None) => return Ok(()),
-                Ok(Some(applied)) => {
-                    let unreadable = applied.unreadable.clone();
-                    (applied, unreadable)
+                Ok(Some(done)) => {
+                    let unreadable = done.applied.unreadable.clone();
+                    (done, unreadable)
                 }
                 // Trying again gives the same. Left undone, it would keep the run from ever ending.
-                Err(error) if error.is_final() => (Applied::default(), Some(error.to_string())),
+                Err(error) if error.is_final() => (Done::default(), Some(error.to_string())),
                 Err(error) => return Err(error),
             };
-            self.keep_rejects(&applied.rejects).await?;
+            self.keep_rejects(&applied.applied.rejects).await?;
             let trouble = trouble.map(|why| format!("page {} can't be applied: {why}", slot.raw));
-            self.mark_done(&stored, source, done, applied, trouble).await?;
+            self.mark_done(&stored, &page, held, applied, trouble).await?;
+        }
+        if again && confirm::are_left(self.ledger.as_ref(), id).await? {
+            return Ok(());
         }
         let run = ledger::run(self.ledger.as_ref(), id).await?.map_or(stored.value, |r| r.value);
         super::settle_if_sealed(self.ledger.as_ref(), self.queue.as_ref(), &run).await
     }
 
+    /// The page as it is held back, if it is and should not be any more.
+    async fn to_be_applied_after_all(&self, run: &Run, page: &Page<'_>) -> Result<Option<Stored<Held>>, StageError> {
+        let held = ledger::read(self.ledger.as_ref(), &page.held_key(&run.id)).await?;
+        Ok(match held {
+            Some(held) if confirm::are_to_be_applied(self.ledger.as_ref(), &run.id).await? => Some(held),
+            _ => None,
+        })
+    }
+
     /// `None` when there is nothing left to apply it to.
-    async fn apply_page(&self, run: &Run, source: &SourceId, key: &RawKey) -> Result<Option<Applied>, StageError> {
+    async fn apply_page(
+        &self,
+        run: &Run,
+        page: &Page<'_>,
+        key: &RawKey,
+        may_hold: bool,
+    ) -> Result<Option<Done>, StageError> {
         let raw = Raw::decode(&self.blobs.get(&key.0).await?)?;
         match run.mode {
-            Mode::Incremental => Ok(Some(self.change(source, key, &raw, Some(&run.id)).await?)),
-            Mode::Full | Mode::Rebuild | Mode::Restore => self.build(run, source, key, &raw).await,
+            Mode::Incremental => {
+                let applied = self.change(page.source, key, &raw, Some(&run.id)).await?;
+                Ok(Some(Done { applied, held: None }))
+            }
+            Mode::Full | Mode::Rebuild | Mode::Restore => self.build(run, page, key, &raw, may_hold).await,
         }
     }
 
     async fn build(
         &self,
         run: &Run,
-        source: &SourceId,
+        page: &Page<'_>,
         key: &RawKey,
         raw: &Raw,
-    ) -> Result<Option<Applied>, StageError> {
-        let generations = self.built_by(run, source).await?;
+        may_hold: bool,
+    ) -> Result<Option<Done>, StageError> {
+        let generations = self.built_by(run, page.source).await?;
         let writer = Writer::Build(run.fence);
         let job = Job { key, raw, generations: &generations, writer, run: Some(&run.id), now: self.clock.now() };
+        if may_hold && let Some(done) = self.found_as_it_is(run, page, &job).await? {
+            return Ok(Some(done));
+        }
         match apply(&self.systems, self.entities.as_ref(), job).await {
-            Ok(applied) => Ok(Some(applied)),
+            Ok(applied) => Ok(Some(Done { applied, held: None })),
             Err(error @ StageError::Entities(EntitiesError::StaleBuilder { .. } | EntitiesError::NoGeneration(_))) => {
                 let now = ledger::run(self.ledger.as_ref(), &run.id).await?.map(|r| r.value);
                 if now.is_none_or(|now| now.state == RunState::Ended) { Ok(None) } else { Err(error) }
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Compares a page of a full run with what readers see. `None` when it says something else, or nobody can tell;
+    /// then pages of this run are held back no more.
+    async fn found_as_it_is(&self, run: &Run, page: &Page<'_>, job: &Job<'_>) -> Result<Option<Done>, StageError> {
+        // Whoever wants a version to look at first gets one.
+        if run.mode != Mode::Full || !run.switch {
+            return Ok(None);
+        }
+        let Some(shown) = self.counterparts(job.generations).await? else { return Ok(None) };
+        if confirm::are_to_be_applied(self.ledger.as_ref(), &run.id).await? {
+            return Ok(None);
+        }
+        let found = Mutex::new(Some(BTreeMap::new()));
+        let comparing = Comparing { entities: self.entities.as_ref(), shown, found };
+        let applied = apply(&self.systems, &comparing, *job).await?;
+        let found = comparing.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(entities) = found.filter(|_| applied.rejects.is_empty()) else {
+            confirm::to_be_applied(self.ledger.as_ref(), &run.id).await?;
+            return Ok(None);
+        };
+        let (source, stream, slot) = (page.source.clone(), page.stream.clone(), page.slot);
+        let counts = applied.counts.to_counters();
+        let held = Held { source, stream, slot, stated: job.raw.head.stated, entities, counts };
+        Ok(Some(Done { applied, held: Some(held) }))
+    }
+
+    /// What readers see of the entities that these generations are made for, if all of it began with a listing
+    /// under the same configuration.
+    async fn counterparts(
+        &self,
+        generations: &[Generation],
+    ) -> Result<Option<BTreeMap<EntityName, GenerationId>>, StageError> {
+        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
+        let ids = generations.iter().filter_map(|own| pointer.generation(&own.id.entity)).collect();
+        let shown = self.systems.generations(ids).await?;
+        let mut out = BTreeMap::new();
+        for own in generations {
+            let Some(shown) = shown.iter().find(|shown| shown.id.entity == own.id.entity) else { return Ok(None) };
+            if !shown.can_be_confirmed_by(own) {
+                return Ok(None);
+            }
+            out.insert(own.id.entity.clone(), shown.id.clone());
+        }
+        Ok(Some(out).filter(|out| !out.is_empty()))
     }
 
     /// The generations that a run makes from this source.
@@ -96,12 +200,12 @@ impl Transform {
     async fn mark_done(
         &self,
         stored: &Stored<Run>,
-        source: &SourceId,
-        done: ItemKey,
-        mut applied: Applied,
+        page: &Page<'_>,
+        before: Option<Stored<Held>>,
+        Done { mut applied, held }: Done,
         trouble: Option<String>,
     ) -> Result<(), StageError> {
-        let run = &stored.value;
+        let (run, source) = (&stored.value, page.source);
         applied.counts.pages = 1;
         if run.builds.is_some() {
             // Rows that came and went within the build; readers never had them.
@@ -113,19 +217,30 @@ impl Transform {
             _ => ledger::fenced(key, run.fence),
         };
         let once = if mutants::on(Mutant::CountedTwice) { Precondition::None } else { Precondition::Absent };
-        let mut writes = vec![
-            ledger::put(done.clone(), &true, once),
-            Write::Add { key: ledger::counts_key(&run.id), numbers: applied.counts.to_counters() },
-            lease,
-        ];
+        let mut numbers = applied.counts.to_counters();
+        let mut writes = vec![lease];
+        let mark = match &before {
+            None => ledger::put(page.done.clone(), &true, once),
+            Some(before) => {
+                before.value.counts.iter().for_each(|(name, n)| *numbers.entry(name.clone()).or_default() -= n);
+                numbers.remove("pages");
+                Write::Delete { key: page.held_key(&run.id), when: ledger::unchanged(Some(before)) }
+            }
+        };
+        let marked = mark.key().clone();
+        writes.extend([mark, Write::Add { key: ledger::counts_key(&run.id), numbers }]);
+        writes.extend(held.map(|held| ledger::put(page.held_key(&run.id), &held, Precondition::Absent)));
         if let Some(why) = trouble.filter(|_| run.outcome.is_none()) {
             let failed = Run { outcome: Some(Outcome::Failed), reason: Some(why), ..run.clone() };
             writes.push(ledger::put(ledger::run_key(&run.id), &failed, ledger::unchanged(Some(stored))));
         }
         match self.ledger.transact(writes).await {
-            Err(LedgerError::Refused { key, .. }) if key == done => Ok(()),
+            Err(LedgerError::Refused { key, .. }) if key == marked => Ok(()),
             other => {
                 other?;
+                if before.is_some() {
+                    return Ok(());
+                }
                 self.meter.count(&metrics::PAGES, &[source.name.as_str(), run.mode.as_str()], 1);
                 self.count(source, &applied.counts);
                 Ok(())

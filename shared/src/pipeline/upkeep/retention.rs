@@ -54,6 +54,17 @@ fn is_overtaken(waiting: &Manifest, active: &Pointer, ready: &[Manifest]) -> boo
     waiting.overtaken(&active.generations).is_some() || newer.into_iter().any(|own| waiting.overtaken(&own).is_some())
 }
 
+/// Of versions, the newest first, those that are among the last so many. A full run that confirmed one counts as one:
+/// else what came before would be kept, with everything since, for as long as nothing changes.
+fn among_the_last<T>(many: u32, newest: impl Iterator<Item = (T, u32)>) -> impl Iterator<Item = T> {
+    let counted = newest.scan(0_u32, move |before, (version, confirmed)| {
+        let is_among = *before < many;
+        *before = before.saturating_add(1).saturating_add(confirmed);
+        is_among.then_some(version)
+    });
+    counted.fuse()
+}
+
 impl Upkeep {
     pub(super) async fn let_go(&self, budget: &Budget) -> Result<Freed, StageError> {
         let Some(pointer) = ledger::pointer(self.ledger.as_ref()).await? else { return Ok(Freed::default()) };
@@ -87,8 +98,11 @@ impl Upkeep {
             .map(|m| (m.deactivated.unwrap_or_default(), m.version))
             .collect();
         previous.sort_by(|a, b| b.cmp(a));
-        let kept: BTreeSet<Version> =
-            previous.iter().take(rules.keep.saturating_sub(1) as usize).map(|(_, version)| *version).collect();
+        let shown = manifests.iter().find(|m| m.version == active.version);
+        let confirmed = |version: &Version| manifests.iter().find(|m| m.version == *version).map_or(0, |m| m.confirmed);
+        let newest = previous.iter().map(|(_, version)| (*version, confirmed(version)));
+        let newest = shown.map(|m| (m.version, m.confirmed)).into_iter().chain(newest);
+        let kept: BTreeSet<Version> = among_the_last(rules.keep, newest).collect();
         let ready: Vec<Manifest> = manifests.iter().filter(|m| m.state == VersionState::Ready).cloned().collect();
         let mut gone = Vec::new();
         for manifest in manifests {
@@ -155,9 +169,10 @@ impl Upkeep {
         let mut needed = Needed::default();
         let readable = |m: &&Manifest| !matches!(m.state, VersionState::Retired | VersionState::Dropped);
         let was_visible = |m: &&Manifest| m.activated.is_some();
-        let last = manifests.iter().rev().filter(was_visible).take(rules.raw as usize);
+        let last = manifests.iter().rev().filter(was_visible).map(|manifest| (manifest, manifest.confirmed));
+        let last = among_the_last(rules.raw, last);
         for manifest in manifests.iter().filter(readable).chain(last) {
-            for generation in self.systems.generations(manifest.generation_ids()).await? {
+            for generation in self.systems.generations_now(manifest.generation_ids()).await? {
                 let Generation { source, listing, since, .. } = generation;
                 needed.listings.extend(listing.filter(|_| !mutants::on(Mutant::RawLetGo)));
                 let first = needed.since.entry(source).or_insert(since);
@@ -283,7 +298,7 @@ impl Upkeep {
 
     async fn delete_pages(&self, run: &Run, freed: &mut Freed) -> Result<(), StageError> {
         let part = ledger::run_part(&run.id);
-        for prefix in ["slot#", "done#", "stream#"] {
+        for prefix in ["slot#", "done#", ledger::HELD, "differs", "stream#"] {
             loop {
                 let items = self.ledger.list(&part, prefix, None, MAX_WRITES).await?;
                 if items.is_empty() {

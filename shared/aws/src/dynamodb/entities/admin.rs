@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::FutureExt;
 use teal::domain::{EntityName, Fence, GenerationId};
 use teal::ports::EntitiesError;
-use teal::ports::entities::{Dropped, Gate, GenerationSpec};
+use teal::ports::entities::{Dropped, GenerationSpec};
 
 use super::super::action::{ABSENT, Action};
 use super::super::tables::SORT_KEY;
@@ -69,7 +69,12 @@ impl DynamoEntities {
 
     /// First the roots, all or none; then the heads follow. A head takes only a later turn than its own, so that
     /// whoever is late changes nothing. Repeating it after a failure completes it.
-    pub(super) async fn gate(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
+    pub(super) async fn set(
+        &self,
+        ids: &[GenerationId],
+        fence: Fence,
+        change: impl Fn(Root) -> Root,
+    ) -> Result<(), EntitiesError> {
         let ids: BTreeSet<&GenerationId> = ids.iter().collect();
         if ids.is_empty() {
             return Ok(());
@@ -88,7 +93,7 @@ impl DynamoEntities {
                 if root.fence > fence {
                     return Err(EntitiesError::StaleBuilder { id: (*id).clone(), fence });
                 }
-                let new = Root { gate, fence, revision: root.revision + 1, ..root.clone() };
+                let new = change(Root { fence, revision: root.revision + 1, ..root.clone() });
                 roots.push((*id, root, new));
             }
             let actions: Vec<Action> = roots.iter().map(|(id, read, new)| self.rooted(id, read, new)).collect();
@@ -106,11 +111,12 @@ impl DynamoEntities {
     }
 
     async fn follow(&self, head: ItemId, root: &Root) -> Result<(), EntitiesError> {
-        let action = Action::update(head, "SET #gate = :gate, #fence = :fence, #turn = :turn")
+        let action = Action::update(head, "SET #gate = :gate, #fence = :fence, #confirmed = :confirmed, #turn = :turn")
             .when("#made = :made AND #turn < :turn")
-            .names(&["gate", "fence", "turn", "made"])
+            .names(&["gate", "fence", "confirmed", "turn", "made"])
             .value("gate", s(gate_name(root.gate)))
             .value("fence", n(root.fence.0))
+            .value("confirmed", n(root.confirmed.0))
             .value("turn", n(root.revision))
             .value("made", n(root.made));
         // Refused by a later turn, or because the generation is going.

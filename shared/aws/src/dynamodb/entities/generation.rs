@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use teal::domain::{Fence, GenerationId, Millis, Schema};
-use teal::ports::entities::{Gate, GenerationSpec, Writer};
-use teal::ports::{EntitiesError, Fault};
+use teal::ports::Fault;
+use teal::ports::entities::{Gate, GenerationSpec};
 
 use super::super::{Item, n, number, s, string};
 use super::keys::Layout;
@@ -83,6 +83,7 @@ pub struct Root {
     pub layout: Layout,
     pub gate: Gate,
     pub fence: Fence,
+    pub confirmed: Millis,
     pub dropping: bool,
     /// Grows with every write of the root.
     pub revision: u64,
@@ -90,7 +91,8 @@ pub struct Root {
 
 impl Root {
     pub fn new(spec: &GenerationSpec, made: u64, layout: Layout) -> Self {
-        Self { made, layout, gate: spec.gate, fence: spec.fence, dropping: false, revision: 1 }
+        let confirmed = Millis::default();
+        Self { made, layout, gate: spec.gate, fence: spec.fence, confirmed, dropping: false, revision: 1 }
     }
 
     pub fn to_item(&self) -> Item {
@@ -99,6 +101,7 @@ impl Root {
             ("layout".to_owned(), s(self.layout.name())),
             ("gate".to_owned(), s(gate_name(self.gate))),
             ("fence".to_owned(), n(self.fence.0)),
+            ("confirmed".to_owned(), n(self.confirmed.0)),
             ("dropping".to_owned(), AttributeValue::Bool(self.dropping)),
             ("rev".to_owned(), n(self.revision)),
         ])
@@ -111,6 +114,7 @@ impl Root {
                 layout: Layout::parse(string(item, "layout")?)?,
                 gate: gate_of(string(item, "gate")?)?,
                 fence: Fence(number(item, "fence")?),
+                confirmed: Millis(number(item, "confirmed")?),
                 dropping: *item.get("dropping")?.as_bool().ok()?,
                 revision: number(item, "rev")?,
             })
@@ -118,27 +122,18 @@ impl Root {
         parse().ok_or_else(|| damaged(id, "root"))
     }
 
-    /// A head as it is made, with the root's gate.
+    /// A head as it is made, with the root's gate and confirmation.
     pub fn head_item(&self) -> Item {
         Item::from([
             ("made".to_owned(), n(self.made)),
             ("gate".to_owned(), s(gate_name(self.gate))),
             ("fence".to_owned(), n(self.fence.0)),
+            ("confirmed".to_owned(), n(self.confirmed.0)),
             ("turn".to_owned(), n(self.revision)),
             ("rows".to_owned(), n(0)),
             ("sum".to_owned(), n(0)),
             ("seq".to_owned(), n(0)),
         ])
-    }
-
-    pub fn check(&self, id: &GenerationId, writer: Writer) -> Result<(), EntitiesError> {
-        match writer {
-            Writer::Live if self.gate != Gate::Open => Err(EntitiesError::GateClosed(id.clone())),
-            Writer::Build(fence) if self.gate == Gate::Open || fence < self.fence => {
-                Err(EntitiesError::StaleBuilder { id: id.clone(), fence })
-            }
-            Writer::Live | Writer::Build(_) => Ok(()),
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use teal::domain::{Absence, Order, visible};
+use teal::domain::{Absence, Millis, Order, visible};
 use teal::ports::entities::Merged;
 
 use super::entry::{Counted, Entry, StoredRow};
@@ -38,6 +38,16 @@ pub struct NewRow {
 }
 
 impl Change {
+    /// When the source stated it.
+    pub fn stated(&self) -> Millis {
+        match &self.effect {
+            ChangeEffect::Upsert { order, .. } => order.stated,
+            ChangeEffect::Delete(absence) => {
+                absence.deleted.map(|(_, stated)| stated).or(absence.deleted_at).unwrap_or_default()
+            }
+        }
+    }
+
     /// What a record's entry is called.
     pub fn owner_entry(&self, plan: &Plan) -> String {
         owner_entry(plan, &self.owner)

@@ -3,9 +3,9 @@
 //! ```text
 //! pk                        sk                    attributes
 //! {system}#generations      g#{entity}#{n:08}     made, schema, floor, owner_is_key, base: what never changes
-//! {system}#{entity}#g{n}    root                  made, layout, gate, fence, dropping, rev
+//! {system}#{entity}#g{n}    root                  made, layout, gate, fence, confirmed, dropping, rev
 //! {system}#{entity}#g{n}#{shard:02}
-//!                           !                     the shard's head: made, gate, fence, turn; rows, sum, seq; full
+//!                           !                     the shard's head: made, gate, fence, confirmed, turn; rows, sum, seq; full
 //!                           r{key}                a row: order, owner, hash, visible, slot, effect, values, rev;
 //!                                                 where the key is the owner also what is known against it
 //!                           o{owner}              a record: listed, deleted, deleted_at; made: keys of its rows
@@ -22,7 +22,7 @@
 //! - A row is written in one transaction with its index entries, its record's entry and a head whose gate lets the
 //!   writer in. Every entry is written on condition of its revision; what a decision rests on is checked.
 //! - The heads' numbers are added to in the transaction that changes what they count.
-//! - The root says what the gates are; heads follow it before `set_gates` returns, and never go back.
+//! - The root says what the gates are, and what confirmed the generation; heads follow it before `set_gates` returns, and never go back.
 //! - No key is in two shards: a new one is put into the first only while its head is not full.
 //! - While a generation is dropped its heads are gone before anything else is, so nothing can be written to it.
 //!
@@ -43,7 +43,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use teal::domain::{Fence, GenerationId, Key, RecordChange, Row, RowHash};
+use teal::domain::{Fence, GenerationId, Key, Millis, RecordChange, Row, RowHash};
 use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQuery, Merged, Writer};
 use teal::ports::fault::FaultKind;
 use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter, Fault};
@@ -179,7 +179,11 @@ impl EntityAdmin for DynamoEntities {
     }
 
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
-        self.gate(ids, gate, fence).await
+        self.set(ids, fence, |root| Root { gate, ..root }).await
+    }
+
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        self.set(ids, fence, |root| Root { confirmed: root.confirmed.max(until), ..root }).await
     }
 
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
@@ -201,6 +205,10 @@ impl EntityWriter for DynamoEntities {
         changes: &[RecordChange],
     ) -> Result<Merged, EntitiesError> {
         self.merge_all(id, writer, slot, changes).await
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        self.holds_all(id, changes).await
     }
 }
 

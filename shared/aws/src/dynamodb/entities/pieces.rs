@@ -88,7 +88,7 @@ pub fn pieces(plan: &Plan, layout: Layout, slot: u64, writer: Writer, mut change
         });
     }
     // A build makes rows; a live change takes an old entry out of an index for each that it puts in.
-    let entries = if writer == Writer::Live { 2 } else { 1 };
+    let entries = if matches!(writer, Writer::Build(_)) { 1 } else { 2 };
     let mut pieces: Vec<Vec<Change>> = Vec::new();
     let (mut actions, mut bytes) = (0, 0);
     for change in changes {

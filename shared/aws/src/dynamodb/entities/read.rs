@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
-use teal::domain::{GenerationId, Key, Row, RowHash, Value};
+use teal::domain::{Effect, GenerationId, Key, RecordChange, Row, RowHash, Value};
 use teal::ports::entities::{Compare, Dangling, Head, ListQuery};
 use teal::ports::{EntitiesError, Fault};
 
@@ -52,6 +52,27 @@ impl DynamoEntities {
             Some((_, item)) => Ok(visible_row(&found.plan, &encoded, &item)?),
             None => Ok(None),
         }
+    }
+
+    pub(super) async fn holds_all(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        let mut rows = BTreeMap::new();
+        for change in changes {
+            let Effect::Upsert { rows: made, complete: true, .. } = &change.effect else { return Ok(false) };
+            let owner = keys::encode(id, &change.owner)?;
+            for row in made {
+                rows.insert(keys::row(&keys::encode(id, &row.key)?), (owner.clone(), row.hash().0));
+            }
+        }
+        let found = self.look_up(id, &rows.keys().cloned().collect()).await?;
+        for (sort, (owner, hash)) in rows {
+            let Some((_, item)) = found.items.get(&sort) else { return Ok(false) };
+            let key = &sort[keys::ROW.len()..];
+            let entry = Entry::parse(key, item).ok_or_else(|| damaged(id, &format!("row {key:?}")))?;
+            if !entry.row.is_some_and(|row| row.visible && row.hash == hash && row.owner == owner) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) async fn rows(&self, id: &GenerationId, query: &ListQuery) -> Result<Vec<Row>, EntitiesError> {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use teal::domain::row::first_eight;
-use teal::domain::{GenerationId, RecordChange};
+use teal::domain::{GenerationId, Millis, RecordChange};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::FaultKind;
 use teal::ports::{EntitiesError, Fault};
@@ -52,7 +52,7 @@ impl DynamoEntities {
             Some(known) => known,
             None => {
                 let (plan, root) = self.open(id).await?;
-                root.check(id, writer)?;
+                writer.check(id, (root.gate, root.fence), root.confirmed, [])?;
                 (plan, root.layout)
             }
         };
@@ -107,7 +107,9 @@ impl DynamoEntities {
             return Err(Fault::new(FaultKind::Transient, what).into());
         }
         let root = found.root.clone();
-        root.check(&plan.id, writer)?;
+        let stated = piece.changes.iter().map(Change::stated);
+        writer.check(&plan.id, (root.gate, root.fence), root.confirmed, stated.clone())?;
+        let earliest = stated.min().unwrap_or(root.confirmed);
         if found.first_head.as_ref().is_some_and(|head| totals(head).0 >= LARGE) {
             self.grow(&plan.id, &root).await?;
             return Ok(Attempt::Again);
@@ -133,7 +135,7 @@ impl DynamoEntities {
             unfinished: false,
         };
         piece.changes.iter().for_each(|change| merge.apply(change));
-        let actions = self.actions(&merge, &root, writer)?;
+        let actions = self.actions(&merge, &root, (writer, earliest))?;
         let bytes: usize = merge.entries.values().map(written_bytes).sum();
         if actions.len() > MAX_ACTIONS || bytes > MOST_BYTES {
             return Ok(Attempt::TooLarge);
@@ -174,7 +176,7 @@ impl DynamoEntities {
     }
 
     /// The transaction that makes what is stored what the merge came to; empty when it is so already.
-    fn actions(&self, merge: &Merge<'_>, root: &Root, writer: Writer) -> Result<Vec<Action>, EntitiesError> {
+    fn actions(&self, merge: &Merge<'_>, root: &Root, writer: (Writer, Millis)) -> Result<Vec<Action>, EntitiesError> {
         let plan = merge.plan;
         let mut actions = Vec::new();
         let mut heads: BTreeMap<u8, Shift> = BTreeMap::new();
@@ -259,11 +261,16 @@ fn unchanged(action: Action, before: &Entry) -> Action {
     }
 }
 
-/// The head lets this writer in.
-fn lets_in(action: Action, made: u64, writer: Writer) -> Action {
+/// The head lets this writer in, whose earliest change was stated then.
+fn lets_in(action: Action, made: u64, (writer, earliest): (Writer, Millis)) -> Action {
     let action = action.names(&["made", "gate"]).value("made", n(made)).value("open", s(gate_name(Gate::Open)));
+    let live = |knows: Millis| {
+        let action = action.clone().names(&["confirmed"]).value("knows", n(knows.0));
+        action.when("#made = :made AND #gate = :open AND #confirmed <= :knows")
+    };
     match writer {
-        Writer::Live => action.when("#made = :made AND #gate = :open"),
+        Writer::Live => live(earliest),
+        Writer::Late(until) => live(earliest.max(until)),
         Writer::Build(fence) => action
             .when("#made = :made AND #gate <> :open AND #fence <= :fence")
             .names(&["fence"])

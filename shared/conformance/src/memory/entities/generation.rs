@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use teal::domain::{Absence, Effect, Fence, GenerationId, Key, Order, RecordChange, Row, RowHash, Schema, visible};
+use teal::domain::{
+    Absence, Effect, Fence, GenerationId, Key, Millis, Order, RecordChange, Row, RowHash, Schema, visible,
+};
 use teal::ports::entities::{Gate, GenerationSpec, Head, Merged};
 
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct Generation {
     spec: GenerationSpec,
     pub gate: Gate,
     pub fence: Fence,
+    pub confirmed: Millis,
     pub dropping: bool,
     sequence: u64,
     upserts: BTreeMap<Key, Upsert>,
@@ -51,6 +54,7 @@ impl Generation {
         Self {
             gate: spec.gate,
             fence: spec.fence,
+            confirmed: Millis::default(),
             dropping: false,
             sequence: 0,
             upserts: BTreeMap::new(),
@@ -97,6 +101,15 @@ impl Generation {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.upserts.range::<Key, _>((start, Bound::Unbounded));
         rest.map(|(_, upsert)| upsert).filter(|upsert| self.shows(upsert))
+    }
+
+    pub fn holds(&self, change: &RecordChange) -> bool {
+        let Effect::Upsert { rows, complete: true, .. } = &change.effect else { return false };
+        let is_there = |row: &Row| {
+            let stored = self.upserts.get(&row.key).filter(|upsert| self.shows(upsert));
+            stored.is_some_and(|upsert| upsert.owner == change.owner && upsert.hash == row.hash())
+        };
+        rows.iter().all(is_there)
     }
 
     /// Forgets up to `limit` rows, and says whether some are left.

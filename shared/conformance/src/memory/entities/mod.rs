@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
-use teal::domain::{Fence, GenerationId, Key, RecordChange, Row, RowHash};
+use teal::domain::{Fence, GenerationId, Key, Millis, RecordChange, Row, RowHash};
 use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQuery, Merged, Writer};
 use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 
@@ -41,13 +41,8 @@ impl State {
         changes: &[RecordChange],
     ) -> Result<Merged, EntitiesError> {
         let generation = self.whole(id)?;
-        match writer {
-            Writer::Live if generation.gate != Gate::Open => return Err(EntitiesError::GateClosed(id.clone())),
-            Writer::Build(fence) if generation.gate == Gate::Open || fence < generation.fence => {
-                return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
-            }
-            Writer::Live | Writer::Build(_) => {}
-        }
+        let gate = (generation.gate, generation.fence);
+        writer.check(id, gate, generation.confirmed, changes.iter().map(RecordChange::stated))?;
         // Taken out, so that the base can be read while this one is written.
         let mut generation = self.generations.remove(id).expect("it was found a moment ago, under the same lock");
         let base = generation.base().and_then(|base| self.whole(base).ok());
@@ -56,7 +51,13 @@ impl State {
         Ok(merged)
     }
 
-    fn set_gates(&mut self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
+    /// All of them, if none has seen a newer fence.
+    fn under(
+        &mut self,
+        ids: &[GenerationId],
+        fence: Fence,
+        change: impl Fn(&mut Generation),
+    ) -> Result<(), EntitiesError> {
         for id in ids {
             if self.whole(id)?.fence > fence {
                 return Err(EntitiesError::StaleBuilder { id: id.clone(), fence });
@@ -64,8 +65,8 @@ impl State {
         }
         for id in ids {
             if let Some(generation) = self.generations.get_mut(id) {
-                generation.gate = gate;
                 generation.fence = fence;
+                change(generation);
             }
         }
         Ok(())
@@ -94,9 +95,13 @@ impl EntityAdmin for MemoryEntities {
     }
 
     async fn set_gates(&self, ids: &[GenerationId], gate: Gate, fence: Fence) -> Result<(), EntitiesError> {
-        lock(&self.state).set_gates(ids, gate, fence)?;
+        lock(&self.state).under(ids, fence, |generation| generation.gate = gate)?;
         self.told.tell(|observer| observer.gated(ids, gate, fence));
         Ok(())
+    }
+
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        lock(&self.state).under(ids, fence, |generation| generation.confirmed = generation.confirmed.max(until))
     }
 
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
@@ -128,6 +133,12 @@ impl EntityWriter for MemoryEntities {
         let merged = lock(&self.state).merge(id, writer, slot, changes)?;
         self.told.tell(|observer| observer.merged(id, writer, slot, changes));
         Ok(merged)
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        let state = lock(&self.state);
+        let generation = state.whole(id)?;
+        Ok(changes.iter().all(|change| generation.holds(change)))
     }
 }
 

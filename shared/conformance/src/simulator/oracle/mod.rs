@@ -132,6 +132,13 @@ struct State {
     as_was: BTreeSet<Version>,
 }
 
+impl State {
+    /// Whether a raw object is older than the listing that confirmed a generation: it is not even merged.
+    fn is_outdated(&self, raw: &str, generation: &Generation) -> bool {
+        generation.confirmed.is_some() && self.raw.get(raw).is_some_and(|raw| raw.stated() < generation.floor.0)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Change {
     source: usize,

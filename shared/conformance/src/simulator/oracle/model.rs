@@ -36,6 +36,10 @@ impl Parsed {
         Self { stated: head["stated"].as_i64().expect("a head says when"), is_page, body, hashes }
     }
 
+    pub fn stated(&self) -> i64 {
+        self.stated
+    }
+
     /// How many records a page holds; `None` when it holds no list of them.
     pub fn records(&self) -> Option<u64> {
         Some(self.body.as_ref()?["data"].as_array()?.len() as u64)

@@ -154,6 +154,7 @@ impl Oracle {
             for raw in theirs.live.difference(&seen.merged) {
                 let is_change =
                     state.changes.get(raw).is_some_and(|change| change.makes_rows && change.source == source);
+                let is_change = is_change && !state.is_outdated(raw, generation);
                 if is_change && state.live.get(raw).is_some_and(|live| *live > since) {
                     return self.violated(Promise::P4, || format!("{id} is shown without {raw}, which {other} has"));
                 }

@@ -93,7 +93,7 @@ impl Oracle {
         let Some(since) = listed.or(seen.shown) else { return };
         for (raw, change) in &state.changes {
             let belongs = change.makes_rows && change.source == source_of(id.entity.as_str());
-            if belongs && change.at > since && !seen.merged.contains(raw) {
+            if belongs && !state.is_outdated(raw, generation) && change.at > since && !seen.merged.contains(raw) {
                 let promise = if raw.contains("/hook/") { Promise::P1 } else { Promise::P4 };
                 return self.violated(promise, || format!("{raw} was taken in, and {id} is without it"));
             }
@@ -123,7 +123,10 @@ impl Oracle {
         {
             let state = self.state();
             let Some(seen) = state.generations.get(id) else { return };
-            for raw in &seen.merged {
+            // What confirmed it counts, whether it is written down or not.
+            let confirmed = generation.confirmed.as_ref().and(generation.listing.as_ref());
+            let listed = confirmed.map(|run| self.slots_of(run, &generation.source)).unwrap_or_default();
+            for raw in seen.merged.iter().chain(&listed) {
                 let bytes = state.raw.get(raw).expect("what was merged was stored");
                 model.take_parsed(raw, bytes, entity, mapping, generation.floor.0);
             }

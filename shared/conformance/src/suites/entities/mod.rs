@@ -1,10 +1,11 @@
 //! The entities' contract. Judged in two ways: sentence by sentence, and against the model in `memory`.
 //!
 //! Owns the harness and the list of guarantees; they are in `merging` (what a change does), `gates`
-//! (who may write, and how generations come and go), `reading` and `model` (random changes). Counting
+//! (who may write, and how generations come and go), `confirming`, `reading` and `model` (random changes). Counting
 //! against the generation that readers have now is the suite in `base`: an adapter may leave it out.
 
 mod base;
+mod confirming;
 mod fixtures;
 mod gates;
 mod merging;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use teal::ports::{EntityAdmin, EntityReader, EntityWriter};
 
-pub use self::{base::*, gates::*, merging::*, model::*, reading::*};
+pub use self::{base::*, confirming::*, gates::*, merging::*, model::*, reading::*};
 
 /// All roles of the port together, as the adapters offer them.
 pub trait EntityStore: EntityAdmin + EntityWriter + EntityReader {}
@@ -70,6 +71,10 @@ macro_rules! entities_suite {
                 a_refused_merge_changes_nothing,
                 gates_are_set_together_or_not_at_all,
                 an_older_fence_sets_no_gate,
+                what_is_older_than_a_confirmation_needs_to_know_of_it,
+                a_build_need_not_know_what_confirmed,
+                confirmations_only_grow,
+                a_generation_holds_what_is_visible_and_nothing_else,
                 generations_are_apart,
                 from_the_first_slice_on_a_dropped_generation_is_unreadable,
                 a_drop_ends_and_leaves_the_others,

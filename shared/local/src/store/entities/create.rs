@@ -18,8 +18,8 @@ pub fn create(db: &Connection, spec: &GenerationSpec) -> Outcome<()> {
     let base = spec.base.as_ref().filter(|base| **base != spec.id);
     db.prepare_cached(
         "INSERT INTO _generations (entity, number, schema, floor, owner_is_key, base, gate, fence,
-                                   sequence, rows, sum, absences, dropping)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, 0)",
+                                   confirmed, sequence, rows, sum, absences, dropping)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, 0, 0)",
     )?
     .execute((
         spec.id.entity.as_str(),

@@ -1,12 +1,12 @@
-//! Who may write: setting the gates of generations, and checking a merge against its own.
+//! Who may write: setting the gates of generations, and what confirmed them.
 
 use rusqlite::Connection;
-use teal::domain::{Fence, GenerationId};
+use teal::domain::{Fence, GenerationId, Millis};
 use teal::ports::EntitiesError;
-use teal::ports::entities::{Gate, Writer};
+use teal::ports::entities::Gate;
 
 use super::Outcome;
-use super::stored::{self, Stored};
+use super::stored;
 
 /// All or none: the job that runs it is taken back as a whole.
 pub fn set(db: &Connection, ids: &[GenerationId], gate: Gate, fence: Fence) -> Outcome<()> {
@@ -24,12 +24,15 @@ pub fn set(db: &Connection, ids: &[GenerationId], gate: Gate, fence: Fence) -> O
     Ok(())
 }
 
-pub fn check(id: &GenerationId, stored: &Stored, writer: Writer) -> Result<(), EntitiesError> {
-    match writer {
-        Writer::Live if stored.gate != Gate::Open => Err(EntitiesError::GateClosed(id.clone())),
-        Writer::Build(fence) if stored.gate == Gate::Open || fence < stored.fence => {
-            Err(EntitiesError::StaleBuilder { id: id.clone(), fence })
+/// All or none, as with gates.
+pub fn confirm(db: &Connection, ids: &[GenerationId], until: Millis, fence: Fence) -> Outcome<()> {
+    for id in ids {
+        let stored = stored::must_find(db, id)?;
+        if stored.fence > fence {
+            return Err(EntitiesError::StaleBuilder { id: id.clone(), fence }.into());
         }
-        Writer::Live | Writer::Build(_) => Ok(()),
+        db.prepare_cached("UPDATE _generations SET confirmed = max(confirmed, ?1), fence = ?2 WHERE incarnation = ?3")?
+            .execute((until.0, fence.0.cast_signed(), stored.incarnation))?;
     }
+    Ok(())
 }

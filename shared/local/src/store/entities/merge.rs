@@ -15,10 +15,10 @@ use teal::domain::{Absence, Millis, Order, visible};
 use teal::ports::entities::{Gate, Merged, Writer};
 use teal::ports::fault::{Fault, FaultKind};
 
+use super::Outcome;
 use super::plan::{Plan, table};
 use super::prepare::{Change, ChangeEffect, ChangeRow};
 use super::stored::{self, Stored};
-use super::{Outcome, gates};
 use crate::sqlite::permanent;
 
 pub fn merge(db: &Connection, plan: &Plan, writer: Writer, slot: i64, changes: Vec<Change>) -> Outcome<Merged> {
@@ -27,7 +27,12 @@ pub fn merge(db: &Connection, plan: &Plan, writer: Writer, slot: i64, changes: V
         let what = format!("{} was dropped and made again meanwhile; nothing was merged", plan.id);
         return Err(Fault::new(FaultKind::Transient, what).into());
     }
-    gates::check(&plan.id, &before, writer)?;
+    writer.check(
+        &plan.id,
+        (before.gate, before.fence),
+        before.confirmed,
+        changes.iter().map(|change| change.stated),
+    )?;
     let mut merge = Merge::new(db, plan, slot, &before)?;
     for change in &changes {
         merge.apply(change)?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use teal::domain::{Fence, GenerationId, Key, RecordChange, Row, RowHash};
+use teal::domain::{Effect, Fence, GenerationId, Key, Millis, RecordChange, Row, RowHash};
 use teal::ports::entities::{Dangling, Dropped, Gate, GenerationSpec, Head, ListQuery, Merged, Writer};
 use teal::ports::{EntitiesError, EntityAdmin, EntityReader, EntityWriter};
 
@@ -47,6 +47,11 @@ impl EntityAdmin for TealDb {
         self.file.write("gates", move |db| gates::set(db, &ids, gate, fence)).await
     }
 
+    async fn confirm(&self, ids: &[GenerationId], until: Millis, fence: Fence) -> Result<(), EntitiesError> {
+        let ids = ids.to_vec();
+        self.file.write("gates", move |db| gates::confirm(db, &ids, until, fence)).await
+    }
+
     async fn drop_slice(&self, id: &GenerationId, limit: usize) -> Result<Dropped, EntitiesError> {
         let (id, plans) = (id.clone(), Arc::clone(&self.plans));
         self.file.write(&id.to_string(), move |db| drop::slice(db, &plans, &id, limit)).await
@@ -70,6 +75,16 @@ impl EntityWriter for TealDb {
         let changes = prepare::changes(&plan, changes)?;
         let slot = prepare::slot(slot);
         self.file.write(&id.to_string(), move |db| merge::merge(db, &plan, writer, slot, changes)).await
+    }
+
+    async fn holds(&self, id: &GenerationId, changes: &[RecordChange]) -> Result<bool, EntitiesError> {
+        let mut rows = Vec::new();
+        for change in changes {
+            let Effect::Upsert { rows: made, complete: true, .. } = &change.effect else { return Ok(false) };
+            let owner = change.owner.encode();
+            rows.extend(made.iter().map(|row| (row.key.encode(), owner.clone(), row.hash())));
+        }
+        self.read(id, move |db, plan, _| read::holds(db, &plan, &rows)).await
     }
 }
 

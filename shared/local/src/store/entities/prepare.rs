@@ -5,7 +5,7 @@
 use rusqlite::types::Value as SqlValue;
 use sha2::{Digest, Sha256};
 use teal::domain::row::first_eight;
-use teal::domain::{Absence, Effect, Key, Order, RecordChange, Row};
+use teal::domain::{Absence, Effect, Key, Millis, Order, RecordChange, Row};
 use teal::ports::fault::Fault;
 
 use super::plan::Plan;
@@ -16,6 +16,7 @@ pub struct Change {
     /// The owner's key, encoded.
     pub owner: String,
     pub effect: ChangeEffect,
+    pub stated: Millis,
 }
 
 pub enum ChangeEffect {
@@ -48,7 +49,7 @@ fn change(plan: &Plan, change: &RecordChange) -> Result<Change, Fault> {
         },
         Effect::Delete { provider, stated } => ChangeEffect::Delete(Absence::deleted(*provider, *stated)),
     };
-    Ok(Change { owner: change.owner.encode(), effect })
+    Ok(Change { owner: change.owner.encode(), effect, stated: change.stated() })
 }
 
 fn row(plan: &Plan, owner: &Key, row: &Row) -> Result<ChangeRow, Fault> {

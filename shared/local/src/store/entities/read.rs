@@ -17,6 +17,20 @@ pub fn get(db: &Connection, plan: &Plan, key: Key) -> Outcome<Option<Row>> {
     rows.next()?.map(|row| Ok(Row { key, values: row_values(plan, row)? })).transpose()
 }
 
+/// Whether each row, by key, is visible with this hash, and this record's.
+pub fn holds(db: &Connection, plan: &Plan, rows: &[(String, String, RowHash)]) -> Outcome<bool> {
+    let mut statement = db.prepare_cached(&plan.sql.find)?;
+    for (key, owner, hash) in rows {
+        let mut found = statement.query([key])?;
+        let Some(row) = found.next()? else { return Ok(false) };
+        let by = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        if by != owner || row.get::<_, i64>(2)?.cast_unsigned() != hash.0 || !row.get::<_, bool>(3)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 pub fn list(db: &Connection, plan: &Plan, query: &ListQuery) -> Outcome<Vec<Row>> {
     let mut sql = plan.sql.list.clone();
     let mut bound: Vec<SqlValue> = Vec::new();

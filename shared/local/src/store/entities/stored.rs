@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
-use teal::domain::{EntityName, Fence, GenerationId, Schema};
+use teal::domain::{EntityName, Fence, GenerationId, Millis, Schema};
 use teal::ports::EntitiesError;
 use teal::ports::entities::{Gate, Head};
 
@@ -16,6 +16,7 @@ pub struct Stored {
     pub incarnation: i64,
     pub gate: Gate,
     pub fence: Fence,
+    pub confirmed: Millis,
     pub sequence: u64,
     pub rows: u64,
     pub sum: u64,
@@ -39,7 +40,7 @@ impl Stored {
 /// `None` when the generation is missing or being dropped.
 pub fn find(db: &Connection, id: &GenerationId) -> Outcome<Option<Stored>> {
     let mut statement = db.prepare_cached(
-        "SELECT incarnation, gate, fence, sequence, rows, sum, absences FROM _generations
+        "SELECT incarnation, gate, fence, sequence, rows, sum, absences, confirmed FROM _generations
          WHERE entity = ?1 AND number = ?2 AND dropping = 0",
     )?;
     let mut rows = statement.query((id.entity.as_str(), id.number))?;
@@ -53,6 +54,7 @@ pub fn find(db: &Connection, id: &GenerationId) -> Outcome<Option<Stored>> {
         rows: number(4)?,
         sum: number(5)?,
         absences: number(6)?,
+        confirmed: Millis(row.get(7)?),
     }))
 }
 
