@@ -74,9 +74,7 @@ impl Client {
         };
         let mut answer = builder.send().await.map_err(broken)?;
         let status = answer.status().as_u16();
-        let headers = (answer.headers().iter())
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
+        let headers = headers(std::mem::take(answer.headers_mut()));
         let most = request.max_body;
         let too_large = || {
             Fault::new(
@@ -97,6 +95,7 @@ impl Client {
         // What a header promises is not believed beyond some megabytes.
         let mut body = BytesMut::with_capacity(expected.min(TRUSTED).max(first.len()));
         body.extend_from_slice(&first);
+        drop(first);
         while let Some(chunk) = answer.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > most {
                 return Err(too_large());
@@ -105,6 +104,14 @@ impl Client {
         }
         Ok(Response { status, headers, body: body.freeze() })
     }
+}
+
+/// Copied, and the answer's own given up, as its first chunk is once it was copied: both lie in the buffer that the
+/// connection reads into, which it can use again when nobody has a part of it.
+fn headers(own: http::HeaderMap) -> Vec<(String, String)> {
+    own.iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }
 
 fn built(
