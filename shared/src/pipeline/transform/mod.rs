@@ -11,6 +11,7 @@
 pub mod apply;
 mod change;
 mod delivery;
+mod hold;
 mod page;
 
 use std::sync::Arc;

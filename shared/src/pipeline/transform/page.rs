@@ -2,17 +2,12 @@
 //! incremental run it is a change, like a delivery. While a full run finds nothing but what readers have, its pages
 //! are held back.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use super::Transform;
 use super::apply::{Applied, Job, apply};
-use crate::domain::{
-    EntityName, Generation, GenerationId, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName,
-};
+use crate::domain::{Generation, Mode, Outcome, Raw, RawKey, Run, RunId, RunState, SourceId, StreamName};
 use crate::metrics;
 use crate::mutants::{self, Mutant};
-use crate::pipeline::confirm::{self, Comparing, Held};
+use crate::pipeline::confirm::{self, Held};
 use crate::pipeline::error::StageError;
 use crate::pipeline::lease::{self, LEASE};
 use crate::pipeline::ledger::{self, Slot, Stored};
@@ -20,11 +15,11 @@ use crate::ports::entities::Writer;
 use crate::ports::{EntitiesError, ItemKey, LedgerError, Precondition, Write};
 
 /// Where a page is.
-struct Page<'a> {
-    done: ItemKey,
-    source: &'a SourceId,
-    stream: &'a StreamName,
-    slot: u64,
+pub(super) struct Page<'a> {
+    pub done: ItemKey,
+    pub source: &'a SourceId,
+    pub stream: &'a StreamName,
+    pub slot: u64,
 }
 
 impl Page<'_> {
@@ -35,10 +30,10 @@ impl Page<'_> {
 
 /// What became of a page.
 #[derive(Default)]
-struct Done {
-    applied: Applied,
+pub(super) struct Done {
+    pub applied: Applied,
     /// Set when it was held back.
-    held: Option<Held>,
+    pub held: Option<Held>,
 }
 
 impl Transform {
@@ -56,17 +51,15 @@ impl Transform {
             return Ok(());
         }
         let page = Page { done: ledger::done_key(id, source, stream, slot), source, stream, slot };
-        let known = match self.ledger.get(&page.done).await? {
-            None => Some(None),
-            Some(_) => self.to_be_applied_after_all(run, &page).await?.map(Some),
-        };
-        let again = known.as_ref().is_some_and(Option::is_some);
-        if let Some(held) = known {
+        let is_done = self.ledger.get(&page.done).await?.is_some();
+        let held = if is_done { self.to_be_applied_after_all(run, &page).await? } else { None };
+        let again = held.is_some();
+        if !is_done || again {
             let slot: Slot = ledger::read(self.ledger.as_ref(), &ledger::slot_key(id, source, stream, slot))
                 .await?
                 .ok_or_else(|| StageError::Impossible(format!("run '{id}' has no page {slot} of '{stream}'")))?
                 .value;
-            let (applied, trouble) = match self.apply_page(run, &page, &slot.raw, held.is_none()).await {
+            let (done, trouble) = match self.apply_page(run, &page, &slot.raw, !again).await {
                 // The run ended meanwhile, and its generations with it.
                 Ok(None) => return Ok(()),
                 Ok(Some(done)) => {
@@ -77,9 +70,9 @@ impl Transform {
                 Err(error) if error.is_final() => (Done::default(), Some(error.to_string())),
                 Err(error) => return Err(error),
             };
-            self.keep_rejects(&applied.applied.rejects).await?;
+            self.keep_rejects(&done.applied.rejects).await?;
             let trouble = trouble.map(|why| format!("page {} can't be applied: {why}", slot.raw));
-            self.mark_done(&stored, &page, held, applied, trouble).await?;
+            self.mark_done(&stored, &page, held, done, trouble).await?;
         }
         if again && confirm::are_left(self.ledger.as_ref(), id).await? {
             return Ok(());
@@ -137,51 +130,6 @@ impl Transform {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Compares a page of a full run with what readers see. `None` when it says something else, or nobody can tell;
-    /// then pages of this run are held back no more.
-    async fn found_as_it_is(&self, run: &Run, page: &Page<'_>, job: &Job<'_>) -> Result<Option<Done>, StageError> {
-        // Whoever wants a version to look at first gets one.
-        if run.mode != Mode::Full || !run.switch {
-            return Ok(None);
-        }
-        let Some(shown) = self.counterparts(job.generations).await? else { return Ok(None) };
-        if confirm::are_to_be_applied(self.ledger.as_ref(), &run.id).await? {
-            return Ok(None);
-        }
-        let found = Mutex::new(Some(BTreeMap::new()));
-        let comparing = Comparing { entities: self.entities.as_ref(), shown, found };
-        let applied = apply(&self.systems, &comparing, *job).await?;
-        let found = comparing.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Some(entities) = found.filter(|_| applied.rejects.is_empty()) else {
-            confirm::to_be_applied(self.ledger.as_ref(), &run.id).await?;
-            return Ok(None);
-        };
-        let (source, stream, slot) = (page.source.clone(), page.stream.clone(), page.slot);
-        let counts = applied.counts.to_counters();
-        let held = Held { source, stream, slot, stated: job.raw.head.stated, entities, counts };
-        Ok(Some(Done { applied, held: Some(held) }))
-    }
-
-    /// What readers see of the entities that these generations are made for, if all of it began with a listing
-    /// under the same configuration.
-    async fn counterparts(
-        &self,
-        generations: &[Generation],
-    ) -> Result<Option<BTreeMap<EntityName, GenerationId>>, StageError> {
-        let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        let ids = generations.iter().filter_map(|own| pointer.generation(&own.id.entity)).collect();
-        let shown = self.systems.generations(ids).await?;
-        let mut out = BTreeMap::new();
-        for own in generations {
-            let Some(shown) = shown.iter().find(|shown| shown.id.entity == own.id.entity) else { return Ok(None) };
-            if !shown.can_be_confirmed_by(own) {
-                return Ok(None);
-            }
-            out.insert(own.id.entity.clone(), shown.id.clone());
-        }
-        Ok(Some(out).filter(|out| !out.is_empty()))
     }
 
     /// The generations that a run makes from this source.
