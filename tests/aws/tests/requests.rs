@@ -85,4 +85,11 @@ async fn runs_and_webhooks_cost_what_the_documentation_says_at_most() {
     }
     let repeated = cost(&world, &before, WEBHOOKS, "webhooks that are repeated");
     assert!(!repeated.contains_key("TransactWriteItems"), "what is known already costs no write: {repeated:?}");
+
+    let before = world.clients.requests.counts();
+    let run = world.sync(Mode::Full).await;
+    let same = world.counts(&run).await.rows();
+    assert_eq!((run.outcome, same.new + same.changed + same.deleted), (Some(Outcome::Complete), 0), "{run:?}");
+    let found = cost(&world, &before, records, "a full run that finds what is there");
+    assert!(found["TransactWriteItems"] < full["TransactWriteItems"] / 2, "no row is written: {found:?}");
 }
