@@ -123,7 +123,8 @@ impl World {
 
 impl Answers for World {
     fn spot(&self, asked: &Asked) -> Option<Spot> {
-        let endpoint = SOURCES.into_iter().find(|name| asked.path == format!("/{name}/items"))?;
+        let source = asked.path.strip_prefix('/')?.split('/').next();
+        let endpoint = SOURCES.into_iter().find(|name| Some(*name) == source)?;
         let page = asked.query.get("page").and_then(|page| page.parse().ok());
         let page = page.unwrap_or(1 + u64::from(asked.query.contains_key("cursor")));
         Some(Spot { endpoint, page, incremental: asked.query.contains_key("since") })

@@ -1,7 +1,7 @@
 //! Runs every task of a simulation on one thread, in virtual time, in an order that a seed decides.
 //!
-//! Owns time and who is next. A task is a future that waits only in [`Time::pause`]; while it waits, any other
-//! one may run, so each pause is a point at which the world can change under a task. Tasks that are due at the
+//! Owns time and who is next. A task is a future that waits only in [`Time::pause`], or for another part of itself;
+//! while it waits, any other one may run, so each pause is a point at which the world can change under a task. Tasks that are due at the
 //! same time run in the order of numbers drawn for them.
 //!
 //! Always holds: time never goes back; a task that is dropped (its process died, or its time was up) never
@@ -11,9 +11,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use teal::domain::Millis;
@@ -82,6 +82,18 @@ pub struct Executor {
     spawned: Arc<Mutex<Vec<(TaskId, Task)>>>,
     next: Arc<AtomicU64>,
     seed: Seed,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+/// Whether the task that is being polled wants to be polled again at once.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts tasks from within a task.
@@ -102,7 +114,10 @@ impl Spawner {
 impl Executor {
     pub fn new(start: Millis, seed: Seed) -> Self {
         let time = Time { now: AtomicI64::new(start.0), wanted: AtomicI64::new(i64::MAX), task: AtomicU64::new(0) };
+        let woken = Arc::<Woken>::default();
         Self {
+            waker: woken.clone().into(),
+            woken,
             time: Arc::new(time),
             tasks: BTreeMap::new(),
             due: BinaryHeap::new(),
@@ -149,11 +164,13 @@ impl Executor {
         let task = self.tasks.get_mut(&id)?;
         self.time.wanted.store(i64::MAX, Ordering::Relaxed);
         self.time.task.store(id, Ordering::Relaxed);
-        let ended = task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        let ended = task.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
+        // A part of the task waited for another part of it, which is done.
+        let woken = self.woken.0.swap(false, Ordering::Relaxed);
         if ended {
             self.tasks.remove(&id);
         } else {
-            let wanted = self.time.wanted.load(Ordering::Relaxed);
+            let wanted = if woken { at.0 } else { self.time.wanted.load(Ordering::Relaxed) };
             if wanted < i64::MAX {
                 self.due.push(Reverse((Millis(wanted), self.seed.number(), id)));
             }
@@ -197,6 +214,28 @@ mod tests {
         assert_eq!(log_of(1).len(), 12);
         assert!(log_of(1).windows(2).all(|pair| pair[0].1 <= pair[1].1), "time never goes back");
         assert_eq!(log_of(1).last().map(|last| last.1), Some(1006));
+    }
+
+    #[test]
+    fn a_part_of_a_task_that_waited_for_another_goes_on_when_that_is_done() {
+        let mut executor = Executor::new(Millis(0), Seed(1));
+        let time = executor.time.clone();
+        let task = executor.spawner().spawn(async move {
+            let permit = futures::lock::Mutex::new(());
+            let waits = async {
+                time.pause(Duration::from_millis(1)).await;
+                drop(permit.lock().await);
+            };
+            let works = async {
+                let held = permit.lock().await;
+                time.pause(Duration::from_millis(5)).await;
+                drop(held);
+            };
+            // The one that waits is asked first, and hears of it only when the other is done.
+            futures::join!(waits, works);
+        });
+        while executor.step().is_some() {}
+        assert!(!executor.is_alive(task));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Default for Size {
     }
 }
 
-pub const ENTITIES: [&str; 5] = ["things", "parts", "groups", "notes", "tags"];
+pub const ENTITIES: [&str; 6] = ["things", "parts", "groups", "notes", "tags", "marks"];
 
 /// What has broken promises when it came together, with the milliseconds in between.
 fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 9] {
@@ -190,7 +190,8 @@ impl Plan {
     #[must_use]
     pub fn new(seed: u64, size: Size) -> Self {
         let mut dice = Seed(seed).branch();
-        let shape = Shape { page: size.records.div_ceil(2 + dice.below(3)), per_second: [5, 20][dice.below(2)] };
+        let page = size.records.div_ceil(2 + dice.below(3));
+        let shape = Shape { page, per_second: [5, 20][dice.below(2)], marks: dice.once_in(4) };
         let rounds = dice.once_in(3);
         // A lively hour or a long day: in the one everything overlaps, in the other leases and graces run out.
         let minutes = [10, 60, 300][dice.below(3)];

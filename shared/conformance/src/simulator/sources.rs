@@ -350,7 +350,8 @@ fn path(request: &Request) -> &str {
 
 fn understand(request: &Request) -> (usize, Query) {
     let (path, query) = path(request).split_once('?').unwrap_or((path(request), ""));
-    let index = SOURCES.iter().position(|name| path == format!("/{name}/items")).expect("requests go to a source");
+    let source = path.trim_start_matches('/').split('/').next();
+    let index = SOURCES.iter().position(|name| Some(*name) == source).expect("requests go to a source");
     let mut out = Query { size: 1000, page: 1, ..Query::default() };
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match name {

@@ -1,4 +1,4 @@
-//! The system that is simulated: three sources, four entities, and a few mappings to change between.
+//! The system that is simulated: three sources, four or five entities, and a few mappings to change between.
 //!
 //! | source | lists by | carries | says what changed | webhooks | and which are one |
 //! | --- | --- | --- | --- | --- | --- |
@@ -9,7 +9,8 @@
 use teal::config::Bundle;
 /// The sources by name, in the order of everything that is kept by source.
 pub const SOURCES: [&str; 3] = ["a", "b", "c"];
-pub const STREAM: &str = "items";
+/// The stream that every source has, and the one that source a has in some worlds.
+pub const STREAMS: [&str; 2] = ["items", "marks"];
 /// What must never be seen where somebody could read it.
 pub const API_KEY: &str = "simulated-api-key";
 pub const HOOK_SECRET: &str = "simulated-hook-secret";
@@ -51,28 +52,51 @@ pub struct Shape {
     pub page: usize,
     /// Requests a second that a source allows.
     pub per_second: u32,
+    /// Whether source a lists its records in a second stream, which is read at the same time.
+    pub marks: bool,
+}
+
+impl Shape {
+    /// The streams of a source.
+    #[must_use]
+    pub fn streams(self, source: usize) -> &'static [&'static str] {
+        if self.marks && source == 0 { &STREAMS } else { &STREAMS[..1] }
+    }
+}
+
+/// The stream that an entity is made of.
+#[must_use]
+pub fn stream_of(entity: &str) -> &'static str {
+    STREAMS[usize::from(entity == "marks")]
 }
 
 #[must_use]
 pub fn bundle(mapping: Mapping, shape: Shape) -> Bundle {
     let more = if mapping == Mapping::More { MORE } else { "" };
+    let (lanes, rules, marks) = if shape.marks { (", concurrency: 2", RULES, MARKS) } else { ("", "", "") };
     let system = SYSTEM
         .replace("NAME_PATH", mapping.name_path())
         .replace("LONGEST", &mapping.longest().to_string())
         .replace("PER_SECOND", &shape.per_second.to_string())
-        + more;
-    let size = shape.page.to_string();
+        .replace("LANES", lanes)
+        .replace("RULES\n", rules)
+        + more
+        + marks;
+    let manifest = |source: usize, pages, since| {
+        let streams = shape.streams(source).iter().map(|stream| STREAM.replace("STREAM", stream));
+        (MANIFEST.to_owned() + &streams.collect::<String>())
+            .replace("NAME", SOURCES[source])
+            .replace("PAGES", pages)
+            .replace("SINCE", since)
+            .replace("SIZE", &shape.page.to_string())
+    };
     let files = [
         ("teal.yaml".to_owned(), system),
-        ("a.yaml".to_owned(), manifest("a", BY_CURSOR, SINCE, &size)),
-        ("b.yaml".to_owned(), manifest("b", BY_PAGE, SINCE, &size)),
-        ("c.yaml".to_owned(), manifest("c", BY_CURSOR, "", &size)),
+        ("a.yaml".to_owned(), manifest(0, BY_CURSOR, SINCE)),
+        ("b.yaml".to_owned(), manifest(1, BY_PAGE, SINCE)),
+        ("c.yaml".to_owned(), manifest(2, BY_CURSOR, "")),
     ];
     Bundle { files: files.into(), env: std::collections::BTreeMap::new() }
-}
-
-fn manifest(name: &str, pages: &str, since: &str, size: &str) -> String {
-    MANIFEST.replace("NAME", name).replace("PAGES", pages).replace("SINCE", since).replace("SIZE", size)
 }
 
 const MANIFEST: &str = r#"
@@ -81,14 +105,16 @@ version: 7.0.0
 check: { type: CheckStream, stream_names: [items] }
 spec: { type: Spec, connection_specification: { type: object, properties: { api_key: { type: string, airbyte_secret: true } } } }
 streams:
-  - type: DeclarativeStream
-    name: items
+"#;
+
+const STREAM: &str = r#"  - type: DeclarativeStream
+    name: STREAM
     retriever:
       type: SimpleRetriever
       requester:
         type: HttpRequester
         url_base: "{{ config['base_url'] }}"
-        path: /NAME/items
+        path: /NAME/STREAM
         authenticator: { type: BearerAuthenticator, api_token: "{{ config['api_key'] }}" }
         error_handler:
           type: DefaultErrorHandler
@@ -142,7 +168,7 @@ sources:
   a:
     connector: a.yaml
     config: { base_url: "http://sources.example.com", api_key: "${secret:api-key}" }
-    limits: { per_second: PER_SECOND, attempts: 3, max_wait: 30m }
+    limits: { per_second: PER_SECOND, attempts: 3, max_wait: 30mLANES }
     webhook:
       verify: shared-secret
       header: x-secret
@@ -152,6 +178,7 @@ sources:
       on:
         - { when: '.event == "changed"', do: upsert, stream: items, record: data }
         - { when: '.event == "gone"', do: delete, stream: items, key: data.id, order: { path: data.updated, type: timestamp, format: unix-millis } }
+RULES
         - { when: '.event == "look"', do: sync, mode: incremental }
   b:
     connector: b.yaml
@@ -220,6 +247,18 @@ entities:
 const MORE: &str = r"  tags:
     from: c.items
     key: id
+    fields:
+      id: { type: integer, required: true }
+      rev: { type: integer, required: true }
+";
+
+const RULES: &str = r#"        - { when: '.event == "changed"', do: upsert, stream: marks, record: data }
+        - { when: '.event == "gone"', do: delete, stream: marks, key: data.id, order: { path: data.updated, type: timestamp, format: unix-millis } }
+"#;
+const MARKS: &str = r"  marks:
+    from: a.marks
+    key: id
+    order: { path: updated, type: timestamp, format: unix-millis }
     fields:
       id: { type: integer, required: true }
       rev: { type: integer, required: true }

@@ -8,7 +8,6 @@ use teal::ports::entities::Gate;
 use teal::ports::{BlobError, EntitiesError, ItemKey};
 
 use super::super::oracle::Promise;
-use super::super::system::STREAM;
 use super::{Audit, Failed, sources};
 
 /// The pages of a run, as far as they are kept.
@@ -111,17 +110,19 @@ impl Audit<'_> {
     /// Pages are let go slots first, their streams last.
     async fn add_pages(&self, run: &Run, source: &SourceId, pages: &mut Pages) -> Result<(), Failed> {
         let part = ledger::run_part(&run.id);
-        let progress: Option<StreamProgress> = self.item(&ledger::stream_key(&run.id, source, &STREAM.into())).await?;
+        let streams = ledger::stream_key(&run.id, source, &"".into()).sort;
+        let streams = ledger::read_all::<StreamProgress>(self.stores.ledger, &part, &streams).await?;
         let slots = ledger::read_all::<Slot>(self.stores.ledger, &part, &format!("slot#{source}#")).await?;
-        let Some(progress) = progress else {
+        if streams.is_empty() {
             // A rebuild has nothing to adopt of a source that was never listed.
             pages.pruned |= run.mode != Mode::Rebuild;
             return Ok(());
-        };
+        }
+        let filled = streams.iter().map(|(_, progress)| progress.slots).sum::<u64>();
         pages.known = true;
-        pages.pruned |= progress.slots != slots.len() as u64;
-        pages.ended &= progress.ended;
-        pages.slots += progress.slots;
+        pages.pruned |= filled != slots.len() as u64;
+        pages.ended &= streams.iter().all(|(_, progress)| progress.ended);
+        pages.slots += filled;
         for (sort, slot) in slots {
             let done: Option<bool> = self.item(&ItemKey::new(&part, sort.replacen("slot#", "done#", 1))).await?;
             if done.is_some() {

@@ -39,7 +39,7 @@ pub use self::readers::Next;
 use self::runs::RunSeen;
 use super::executor::Time;
 use super::sources::Sources;
-use super::system::{API_KEY, HOOK_SECRET, Mapping, SOURCES, STREAM, Shape};
+use super::system::{API_KEY, HOOK_SECRET, Mapping, SOURCES, Shape};
 use crate::memory::{MemoryBlobs, MemoryEntities, MemoryLedger, MemoryQueue, Observer, lock};
 
 /// What Teal promises, by number.
@@ -408,13 +408,13 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
 /// The source that feeds an entity.
 pub(super) fn source_of(entity: &str) -> usize {
     match entity {
-        "things" | "parts" => 0,
+        "things" | "parts" | "marks" => 0,
         "groups" => 1,
         _ => 2,
     }
 }
 
 /// The key of a stream's progress in a run.
-fn progress_of(run: &RunId, source: usize) -> ItemKey {
-    ledger::stream_key(run, &SourceId::new(SOURCES[source]), &STREAM.into())
+fn progress_of(run: &RunId, source: usize, stream: &str) -> ItemKey {
+    ledger::stream_key(run, &SourceId::new(SOURCES[source]), &stream.into())
 }

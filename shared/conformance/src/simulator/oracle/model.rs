@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use teal::pipeline::normalize::record_hash;
 
-use super::super::system::Mapping;
+use super::super::system::{Mapping, stream_of};
 
 /// How new a state is.
 type Order = (Option<i64>, i64, u64);
@@ -16,6 +16,7 @@ type Order = (Option<i64>, i64, u64);
 pub struct Parsed {
     stated: i64,
     is_page: bool,
+    stream: Option<String>,
     /// `None` when it is no JSON.
     body: Option<Json>,
     /// Of the records in it, in their order: a raw object is looked at far more often than it comes.
@@ -27,13 +28,19 @@ impl Parsed {
         let end = raw.iter().position(|byte| *byte == b'\n').expect("a raw object has a head");
         let head: Json = serde_json::from_slice(&raw[..end]).expect("a head is JSON");
         let is_page = head["from"]["kind"] == "page";
+        let stream = head["from"]["stream"].as_str().map(str::to_owned);
         let body: Option<Json> = serde_json::from_slice(&raw[end + 1..]).ok();
         let hashes = match &body {
             Some(body) if is_page => body["data"].as_array().into_iter().flatten().map(record_hash).collect(),
             Some(body) if body["event"] == "changed" => vec![record_hash(&body["data"])],
             _ => Vec::new(),
         };
-        Self { stated: head["stated"].as_i64().expect("a head says when"), is_page, body, hashes }
+        Self { stated: head["stated"].as_i64().expect("a head says when"), is_page, stream, body, hashes }
+    }
+
+    /// Whether an entity can be made of it: of a page, those of its stream.
+    pub fn is_about(&self, entity: &str) -> bool {
+        !self.is_page || self.stream.as_deref() == Some(stream_of(entity))
     }
 
     pub fn stated(&self) -> i64 {
@@ -68,7 +75,10 @@ impl Model {
 
     /// The same, for whoever looks at one more often.
     pub fn take_parsed(&mut self, key: &str, raw: &Parsed, entity: &str, mapping: Mapping, floor: i64) {
-        let Parsed { stated, is_page, body: Some(body), hashes } = raw else { return };
+        let Parsed { stated, is_page, body: Some(body), hashes, .. } = raw else { return };
+        if !raw.is_about(entity) {
+            return;
+        }
         let stated = *stated;
         if *is_page {
             for (record, hash) in body["data"].as_array().into_iter().flatten().zip(hashes) {
@@ -80,7 +90,7 @@ impl Model {
             Some("changed") => self.record(key, &body["data"], (stated, hashes[0]), entity, mapping, floor),
             Some("gone") => {
                 let id = body["data"]["id"].as_i64().expect("a delete names a record");
-                if matches!(entity, "things" | "parts") {
+                if matches!(entity, "things" | "parts" | "marks") {
                     let word = (body["data"]["updated"].as_i64(), stated);
                     let known = self.deleted.entry(id).or_insert(word);
                     *known = word.max(*known);
@@ -104,7 +114,7 @@ impl Model {
     ) {
         let owner = record["id"].as_i64().expect("a record has a key");
         let provider = match entity {
-            "things" | "parts" => record["updated"].as_i64(),
+            "things" | "parts" | "marks" => record["updated"].as_i64(),
             "groups" => record["rev"].as_i64(),
             _ => None,
         };
@@ -115,7 +125,7 @@ impl Model {
             for part in record["parts"].as_array().into_iter().flatten() {
                 rows.push(json!({ "id": part["id"], "thing": owner, "rev": record["rev"] }));
             }
-        } else if entity == "tags" {
+        } else if matches!(entity, "tags" | "marks") {
             rows.push(json!({ "id": owner, "rev": record["rev"] }));
         } else {
             match record[mapping.name_path()].as_str().filter(|name| name.chars().count() <= mapping.longest()) {

@@ -4,7 +4,7 @@ use teal::domain::{Generation, GenerationId, Key, Manifest, Millis, Outcome, Poi
 use teal::pipeline::ledger::{self, StreamProgress};
 use teal::ports::EntityReader;
 
-use super::super::system::{MAX_SHRINK, SOURCES};
+use super::super::system::{MAX_SHRINK, SOURCES, stream_of};
 use super::model::Parsed;
 use super::rest::is_mappable;
 use super::{Oracle, Promise, State, at_once, progress_of, source_of};
@@ -88,8 +88,8 @@ impl Oracle {
         let Some(run) = run else {
             return self.violated(Promise::P3, || format!("{id} is shown and its run is unknown"));
         };
-        let source = source_of(id.entity.as_str());
-        let progress: Option<StreamProgress> = self.item(&progress_of(&run.id, source));
+        let (source, stream) = (source_of(id.entity.as_str()), stream_of(id.entity.as_str()));
+        let progress: Option<StreamProgress> = self.item(&progress_of(&run.id, source, stream));
         self.expect(progress.as_ref().is_some_and(|p| p.ended), Promise::P3, || {
             format!("{id} is shown, and source {} was not listed to its end by run {}", SOURCES[source], run.id)
         });
@@ -98,7 +98,8 @@ impl Oracle {
         let state = self.state();
         let merged = state.generations.get(id).map(|seen| &seen.merged);
         for slot in self.slots_of(&run.id, &generation.source) {
-            let has_records = state.raw.get(&slot).and_then(Parsed::records).is_some_and(|count| count > 0);
+            let page = state.raw.get(&slot).filter(|page| page.is_about(id.entity.as_str()));
+            let has_records = page.and_then(Parsed::records).is_some_and(|count| count > 0);
             let is_in = merged.is_some_and(|merged| merged.contains(&slot));
             self.expect(is_in || !has_records, Promise::P3, || {
                 format!("{id} is shown, and page {slot} of its listing is not in it")

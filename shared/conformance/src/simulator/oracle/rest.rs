@@ -17,7 +17,8 @@ use super::{Oracle, Promise, at_once, source_of};
 
 /// Whether a record makes a row of an entity.
 pub(in crate::simulator) fn is_mappable(record: &Record, entity: &str, mapping: Mapping) -> bool {
-    entity == "tags" || record.name.as_ref().is_some_and(|name| name.chars().count() <= mapping.longest())
+    matches!(entity, "tags" | "marks")
+        || record.name.as_ref().is_some_and(|name| name.chars().count() <= mapping.longest())
 }
 
 impl Oracle {
@@ -93,6 +94,7 @@ impl Oracle {
         let Some(since) = listed.or(seen.shown) else { return };
         for (raw, change) in &state.changes {
             let belongs = change.makes_rows && change.source == source_of(id.entity.as_str());
+            let belongs = belongs && state.raw.get(raw).is_none_or(|raw| raw.is_about(id.entity.as_str()));
             if belongs && !state.is_outdated(raw, generation) && change.at > since && !seen.merged.contains(raw) {
                 let promise = if raw.contains("/hook/") { Promise::P1 } else { Promise::P4 };
                 return self.violated(promise, || format!("{raw} was taken in, and {id} is without it"));

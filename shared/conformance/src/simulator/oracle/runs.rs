@@ -150,13 +150,15 @@ impl Oracle {
         let mut slots = 0;
         for source in &run.sources {
             let index = SOURCES.iter().position(|name| source.name.as_str() == *name).expect("runs are of our sources");
-            let progress: Option<StreamProgress> = self.item(&progress_of(id, index));
-            let listed = progress.as_ref().is_some_and(|progress| progress.ended);
-            let nothing_to_ask = run.mode != Mode::Full && progress.is_none();
-            slots += progress.map_or(0, |progress| progress.slots);
-            self.expect(listed || nothing_to_ask, Promise::P7, || {
-                format!("run {id} ended as complete, and source {} was not listed to its end", SOURCES[index])
-            });
+            for stream in self.shape.streams(index) {
+                let progress: Option<StreamProgress> = self.item(&progress_of(id, index, stream));
+                let listed = progress.as_ref().is_some_and(|progress| progress.ended);
+                let nothing_to_ask = run.mode != Mode::Full && progress.is_none();
+                slots += progress.map_or(0, |progress| progress.slots);
+                self.expect(listed || nothing_to_ask, Promise::P7, || {
+                    format!("run {id} ended as complete, and {}.{stream} was not listed to its end", SOURCES[index])
+                });
+            }
             if run.mode != Mode::Rebuild {
                 self.shows_what_there_was(run, index);
             }
