@@ -183,7 +183,7 @@ fn staged(dice: &mut Seed, runs: usize) -> Vec<Vec<(u64, Action)>> {
     };
     let mut all = scenes(dice).map(|scene| (dice.number(), scene));
     all.sort_by_key(|(lot, _)| *lot);
-    all.into_iter().map(|(_, scene)| scene).filter(|scene| dice.once_in(4) && fits(scene)).collect()
+    all.into_iter().map(|(_, scene)| scene).filter(|scene| dice.once_in(3) && fits(scene)).collect()
 }
 
 impl Plan {
