@@ -109,6 +109,7 @@ pub fn next(run: &Json) -> String {
         (Some("complete" | "complete-empty"), "previous") => {
             format!("{} was active and is kept for rollback, {active} is active", version(&run["builds"]))
         }
+        (Some("complete" | "complete-empty"), "dropped") if reason.is_some() => text(&run["reason"]).to_owned(),
         (Some("complete" | "complete-empty"), state) => {
             format!("{} is {state}, {active} is active", version(&run["builds"]))
         }

@@ -108,6 +108,32 @@ async fn restored_into_an_empty_system_it_shows_the_same_and_goes_on_as_if_nothi
 }
 
 #[tokio::test]
+async fn what_a_full_run_confirmed_is_restored_with_the_listing_that_confirmed_it() {
+    let (bench, _) = lived_in(Setup::default()).await;
+    bench.synced().await;
+    bench.world.clock.advance(std::time::Duration::from_secs(3600));
+    bench.synced().await;
+    let confirmed = bench.last_run().await;
+    assert!(confirmed.reason.is_some_and(|why| why.contains("nothing was built")));
+    assert!(
+        back_up(&bench, Kind::Increment).await.unwrap().ends_with("-full"),
+        "nothing that was backed up is its base"
+    );
+    bench.world.clock.advance(std::time::Duration::from_secs(60));
+    bench.blue.edit(Records::Talents, &[6]);
+    bench.tell(Event::TalentUpdated, 6).await;
+    bench.runner.drain().await;
+    assert!(back_up(&bench, Kind::Increment).await.unwrap().ends_with("-increment"));
+    let (before, requests) = (bench.runner.export().await, bench.blue.counts().requests);
+    let other = elsewhere(&bench).await;
+    restored(&other).await;
+    same(&other.runner.export().await, &before, "restored");
+    assert_eq!(other.rebuild(true).await.outcome, Some(Outcome::Complete));
+    assert_eq!(other.blue.counts().requests, requests, "neither asks the source");
+    same(&other.runner.export().await, &before, "rebuilt");
+}
+
+#[tokio::test]
 async fn the_rows_of_a_backup_are_the_canonical_export() {
     let bench = Bench::new(Setup::default()).await;
     bench.synced().await;

@@ -55,6 +55,8 @@ fn what_comes_next_depends_on_how_it_ended() {
         with(json!({ "active": 2, "version": { "state": "ready", "previous": 1 } })),
         "v3 is ready beside v2; `teal switch v3` makes it active"
     );
+    let same = "the source has what v3 shows; nothing was built, and v3 stays";
+    assert_eq!(with(json!({ "builds": 4, "version": { "state": "dropped" }, "reason": same })), same);
     assert_eq!(
         with(json!({ "state": "waiting-quota", "outcome": null, "until": "2030-01-01T14:38:00.000Z" })),
         "waiting for quota until 2030-01-01 14:38:00Z"
