@@ -171,13 +171,14 @@ impl Upkeep {
         let was_visible = |m: &&Manifest| m.activated.is_some();
         let last = manifests.iter().rev().filter(was_visible).map(|manifest| (manifest, manifest.confirmed));
         let last = among_the_last(rules.raw, last);
-        for manifest in manifests.iter().filter(readable).chain(last) {
-            for generation in self.systems.generations_now(manifest.generation_ids()).await? {
-                let Generation { source, listing, since, .. } = generation;
-                needed.listings.extend(listing.filter(|_| !mutants::on(Mutant::RawLetGo)));
-                let first = needed.since.entry(source).or_insert(since);
-                *first = since.min(*first);
-            }
+        // Versions share generations: each is asked for once.
+        let kept = manifests.iter().filter(readable).chain(last);
+        let ids: BTreeSet<GenerationId> = kept.flat_map(Manifest::generation_ids).collect();
+        for generation in self.systems.generations_now(ids.into_iter().collect()).await? {
+            let Generation { source, listing, since, .. } = generation;
+            needed.listings.extend(listing.filter(|_| !mutants::on(Mutant::RawLetGo)));
+            let first = needed.since.entry(source).or_insert(since);
+            *first = since.min(*first);
         }
         // Who rolls back replays from a little before the version ceased to be active.
         for manifest in manifests.iter().filter(readable) {
