@@ -73,6 +73,8 @@ pub struct Generation {
 pub struct Confirmed {
     /// Later than everything that the listing stated.
     pub until: Millis,
+    /// The version that its run had begun to build: newer than all that was built before.
+    pub by: Version,
     /// The last of the listing's slots that is written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::error::StageError;
 use super::ledger::{self, ConfigItem};
 use crate::config::{self, Bundle, Problems, SecretName, Source, System};
-use crate::domain::{ConfigHash, Generation, GenerationId, Secret, SourceName};
+use crate::domain::{ConfigHash, EntityName, Generation, GenerationId, Pointer, Secret, SourceName};
 use crate::ports::connector::ConnectorConfig;
 use crate::ports::{BlobReader, Connector, Connectors, EmptySecrets, LedgerError, LedgerReader, Secrets};
 
@@ -211,6 +211,13 @@ impl Systems {
     pub async fn generations_now(&self, ids: Vec<GenerationId>) -> Result<Vec<Generation>, LedgerError> {
         ids.iter().for_each(|id| drop(self.read_generations().remove(id)));
         self.generations(ids).await
+    }
+
+    /// By entity, the version whose listing readers see: the one that built it, or the last that confirmed it.
+    pub async fn listed_by(&self, shown: &Pointer) -> Result<BTreeMap<EntityName, u32>, LedgerError> {
+        let shown = self.generations_now(shown.generation_ids()).await?;
+        let by = |g: &Generation| g.confirmed.as_ref().map_or(g.id.number, |confirmed| confirmed.by.0);
+        Ok(shown.into_iter().map(|generation| (generation.id.entity.clone(), by(&generation))).collect())
     }
 
     /// The generations of these ids that are known, in the order of the ids. Only ids that a pointer or a manifest

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use teal::domain::{Mode, Outcome, RunState, Version, VersionState};
+use teal::pipeline::switch::MoveTo;
 use teal::ports::BlobReader;
 use teal_conformance::trace::at;
 use teal_conformance::{Decision, Trace};
@@ -92,6 +93,24 @@ async fn whoever_wants_to_look_first_gets_a_version() {
     assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
     let versions = bench.runner.admin.versions().await.unwrap();
     assert!(versions.iter().any(|v| v.manifest.version == Version(2) && v.manifest.state == VersionState::Ready));
+}
+
+#[tokio::test]
+async fn what_waits_is_overtaken_by_a_later_listing_that_found_the_same() {
+    let mut bench = Bench::new(Setup::tiny()).await;
+    // Upkeep comes when it is asked for.
+    bench.settings.upkeep = Duration::from_secs(86_400);
+    bench.restart(&Trace::default());
+    bench.synced().await;
+    bench.start(teal::pipeline::poll::Asked { switch: false, ..teal_pipeline_tests::full(false) }).await;
+    bench.synced().await;
+    assert_eq!(bench.runner.pointer().await.version, Version(1));
+    let ask = MoveTo { version: Version(2), force: true, as_was: false, who: "ada".into() };
+    let refused = bench.runner.switch.move_to(&ask).await.unwrap_err().to_string();
+    assert!(refused.contains("v2 is overtaken") && refused.contains("as of v3"), "{refused}");
+    bench.runner.upkeep.round(false, &bench.runner.budget()).await.unwrap();
+    let versions = bench.runner.admin.versions().await.unwrap();
+    assert!(versions.iter().all(|v| v.manifest.state != VersionState::Ready), "nobody can switch to it any more");
 }
 
 /// With nothing, the last page and a deletion to be found.

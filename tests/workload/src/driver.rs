@@ -149,6 +149,9 @@ impl<'a> Driver<'a> {
                 self.subject.start();
             }
             Action::Sync { source, mode } => self.ask("sync", json!({ "source": SOURCES[source], "mode": mode })),
+            Action::Build { source } => {
+                self.ask("sync", json!({ "source": SOURCES[source], "mode": "full", "switch": false }));
+            }
             Action::Deploy { mapping } => {
                 self.ask("deploy", json!({ "bundle": self.configurations.bundles[&mapping] }));
             }

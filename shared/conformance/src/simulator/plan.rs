@@ -18,6 +18,10 @@ pub enum Action {
         source: usize,
         mode: Mode,
     },
+    /// Somebody wants a full run whose version waits to be looked at.
+    Build {
+        source: usize,
+    },
     /// Records are born, edited or deleted at a source.
     Birth {
         source: usize,
@@ -127,7 +131,7 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 9] {
         // What was built and left waiting is overtaken, and what it lacks is older than what incremental runs look at
         // again.
         vec![
-            (0, rebuild(false)),
+            (0, if dice.once_in(4) { rebuild(false) } else { Action::Build { source } }),
             (10_000, Action::Edit { source, count: 3 }),
             (310_000, Action::Edit { source, count: 1 }),
             (320_000, full.clone()),
@@ -135,7 +139,14 @@ fn scenes(dice: &mut Seed) -> [Vec<(u64, Action)>; 9] {
             (390_000, Action::Sync { source: source % 2, mode: Mode::Incremental }),
         ],
         // Things are let go while a run comes and goes.
-        vec![(0, full.clone()), (dice.number() % 500, Action::Upkeep), (dice.number() % 3000, full.clone())],
+        vec![
+            (0, full.clone()),
+            (dice.number() % 500, Action::Upkeep),
+            (1000 + dice.number() % 4000, Action::Upkeep),
+            (5000, Action::Edit { source, count: 2 }),
+            (5000 + dice.number() % 2000, Action::Upkeep),
+            (5000 + dice.number() % 3000, full.clone()),
+        ],
         // Rejects are replayed while another mapping builds.
         vec![
             (0, Action::Deploy { mapping: Mapping::Strict }),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use bytes::Bytes;
-use teal::domain::{Message, QueueName, VersionState};
+use teal::domain::{Message, Mode, QueueName, SourceId, VersionState};
 use teal::mutants::{self, Mutant};
 use teal::pipeline::admin::RejectFilter;
-use teal::pipeline::poll::Budget;
+use teal::pipeline::poll::{Asked, Budget, Started};
 use teal::pipeline::switch::MoveTo;
 use teal::pipeline::webhook::HookRequest;
 use teal::pipeline::{StageError, Systems, ledger};
@@ -132,6 +132,23 @@ impl Process {
     pub async fn deploy(&self, mapping: Mapping, configurations: &Configurations) {
         let done = self.stages.admin.deploy(&configurations.bundles[&mapping]).await;
         self.told("deploy", &done);
+    }
+
+    pub async fn build(&self, source: usize) {
+        let asked = Asked {
+            source: SourceId::new(super::system::SOURCES[source]),
+            mode: Mode::Full,
+            cause: "somebody".into(),
+            switch: false,
+            force: false,
+            trace: None,
+        };
+        let started = self.stages.poll.start(asked).await;
+        self.told("build", &started);
+        if let Ok(Started::Run(run)) = started {
+            let go_on = Outgoing::now(Message::Continue { run });
+            let _ = send_all(self.queue.as_ref(), vec![go_on]).await;
+        }
     }
 
     pub async fn rebuild(&self, switch: bool, force: bool) {

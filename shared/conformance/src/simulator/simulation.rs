@@ -460,6 +460,7 @@ impl Simulation {
                 let (process, configurations) = (self.any_process(), self.configurations.clone());
                 self.errand(process.number, async move { process.deploy(mapping, &configurations).await });
             }
+            Action::Build { source } => self.ask(move |process| async move { process.build(source).await }),
             Action::Rebuild { switch, force } => {
                 self.ask(move |process| async move { process.rebuild(switch, force).await })
             }

@@ -61,7 +61,7 @@ impl Switch {
         }
         let until = Millis(sum.stated.0 + 1);
         self.admin.confirm(&ids, until, fence).await?;
-        let confirmed = Confirmed { until, after: None, written: false };
+        let confirmed = Confirmed { until, by: version, after: None, written: false };
         let mut writes = self.nothing_moves(&target, fence);
         for (shown, built) in &pairs {
             let now = Generation { id: shown.value.id.clone(), confirmed: Some(confirmed.clone()), ..(*built).clone() };

@@ -124,12 +124,13 @@ impl Switch {
             }
         }
         let pointer = ledger::pointer(self.ledger.as_ref()).await?.ok_or(StageError::NoConfig)?;
-        if let Some((entity, newer)) = target.overtaken(&pointer.generations)
+        let listed = self.systems.listed_by(&pointer).await?;
+        if let Some((entity, newer)) = target.overtaken(&listed)
             && target.state == VersionState::Ready
             && !mutants::on(Mutant::OvertakenShown)
         {
             return Err(StageError::Impossible(format!(
-                "{} is overtaken: {entity} was built again since, and readers see it as of {newer}. Build it again, with `teal rebuild` or a full sync",
+                "{} is overtaken: {entity} was listed again since, and readers see it as of {newer}. Build it again, with `teal rebuild` or a full sync",
                 target.version
             )));
         }

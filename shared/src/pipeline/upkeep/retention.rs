@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::Upkeep;
 use crate::config::Versions;
 use crate::domain::{
-    Generation, GenerationId, Manifest, Millis, Mode, Pointer, Run, RunId, RunState, SourceId, Version, VersionState,
+    EntityName, Generation, GenerationId, Manifest, Millis, Mode, Pointer, Run, RunId, RunState, SourceId, Version,
+    VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog::{self, CLOCK_SKEW};
@@ -49,9 +50,9 @@ struct Needed {
 
 /// Whether a version that waits to be switched to would take readers back: something that it built was built
 /// again since, and is active or waits as well. What another source built meanwhile does not matter to it.
-fn is_overtaken(waiting: &Manifest, active: &Pointer, ready: &[Manifest]) -> bool {
+fn is_overtaken(waiting: &Manifest, shown: &BTreeMap<EntityName, u32>, ready: &[Manifest]) -> bool {
     let newer = ready.iter().filter(|other| other.version > waiting.version).map(Manifest::own_generations);
-    waiting.overtaken(&active.generations).is_some() || newer.into_iter().any(|own| waiting.overtaken(&own).is_some())
+    waiting.overtaken(shown).is_some() || newer.into_iter().any(|own| waiting.overtaken(&own).is_some())
 }
 
 /// Of versions, the newest first, those that are among the last so many. A full run that confirmed one counts as one:
@@ -104,6 +105,7 @@ impl Upkeep {
         let newest = shown.map(|m| (m.version, m.confirmed)).into_iter().chain(newest);
         let kept: BTreeSet<Version> = among_the_last(rules.keep, newest).collect();
         let ready: Vec<Manifest> = manifests.iter().filter(|m| m.state == VersionState::Ready).cloned().collect();
+        let listed = if ready.is_empty() { BTreeMap::new() } else { self.systems.listed_by(active).await? };
         let mut gone = Vec::new();
         for manifest in manifests {
             let next = match manifest.state {
@@ -113,7 +115,7 @@ impl Upkeep {
                 {
                     VersionState::Retired
                 }
-                VersionState::Ready if is_overtaken(manifest, active, &ready) => VersionState::Dropped,
+                VersionState::Ready if is_overtaken(manifest, &listed, &ready) => VersionState::Dropped,
                 // A deployment that died before it moved the pointer: builds have a run.
                 VersionState::Building if manifest.run.is_none() && manifest.created.plus(DEPLOYMENT) < now => {
                     VersionState::Dropped
