@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Transform;
 use super::apply::{Applied, Job, apply};
 use crate::domain::{
-    ConfigHash, EntityName, Generation, GenerationId, Millis, Raw, RawKey, Reject, RunId, SourceId, VersionState,
+    ConfigHash, EntityName, Generation, GenerationId, Raw, RawKey, Reject, RunId, SourceId, VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::confirm::WriteDown;
@@ -77,13 +77,13 @@ impl Transform {
         // Confirmed again each time: that takes a full run.
         for _ in 0..3 {
             let job = Job { key, raw, generations: &generations, writer, run, now };
-            match apply(&self.systems, entities, job).await {
-                Err(StageError::Entities(EntitiesError::Confirmed { .. })) => {}
+            // The gates were open: whoever confirmed up to then has ended it in the ledger, or never will.
+            let mut until = match apply(&self.systems, entities, job).await {
+                Err(StageError::Entities(EntitiesError::Confirmed { until, .. })) => until,
                 applied => return applied,
-            }
+            };
             let (ledger, blobs, systems) = (self.ledger.as_ref(), self.blobs.as_ref(), self.systems.as_ref());
             let write_down = WriteDown { ledger, blobs, systems, entities, now };
-            let mut until = Millis::default();
             for generation in &mut generations {
                 *generation = write_down.of(&generation.id, Writer::Late).await?;
                 until = until.max(generation.confirmed.as_ref().map_or(until, |confirmed| confirmed.until));
