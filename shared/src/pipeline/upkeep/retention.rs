@@ -124,7 +124,8 @@ impl Upkeep {
             };
             let key = ledger::version_key(manifest.version);
             let Some(seen) = ledger::read::<Manifest>(self.ledger.as_ref(), &key).await? else { continue };
-            if seen.value.state != manifest.state {
+            // Somebody may have gone to it and left it again.
+            if seen.value != *manifest {
                 continue;
             }
             manifest.state = next;
