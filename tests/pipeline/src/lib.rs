@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use teal::config::Bundle;
-use teal::domain::{Counts, Message, Millis, Mode, Outcome, Run, RunId, SourceId};
+use teal::domain::{Counts, Message, Millis, Mode, Outcome, Run, RunId, RunState, SourceId};
 use teal::pipeline::admin::deliveries::DeliveryFilter;
 use teal::pipeline::api::{ApiResponse, ReadApi as _};
 use teal::pipeline::changelog;
@@ -144,6 +144,14 @@ impl Bench {
         let run = self.sync(Mode::Full).await;
         assert_eq!(run.outcome, Some(Outcome::Complete), "{run:?}");
         self.runner.counts(&run).await
+    }
+
+    /// Every run has ended well, and its counts add up.
+    pub async fn all_ended_well(&self, what: &str) {
+        for run in self.runner.runs().await {
+            assert!(run.state == RunState::Ended && run.outcome.is_some_and(Outcome::is_success), "{what}: {run:?}");
+            assert!(self.runner.counts(&run).await.add_up(), "{what}: {run:?}");
+        }
     }
 
     pub async fn last_run(&self) -> Run {

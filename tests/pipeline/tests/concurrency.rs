@@ -113,10 +113,7 @@ async fn killed_or_failing_at_any_call_no_page_is_lost_or_fetched_twice_again() 
                 bench.runner.drain().await;
             }
             assert_eq!(bench.runner.export().await, expected, "{what}");
-            for run in bench.runner.runs().await {
-                assert!(run.state == RunState::Ended && run.outcome.unwrap().is_success(), "{what}: {run:?}");
-                assert!(bench.runner.counts(&run).await.add_up(), "{what}: {run:?}");
-            }
+            bench.all_ended_well(&what).await;
             assert!(bench.world.queue.dead_letters().is_empty(), "{what}");
             for (endpoint, pages) in &bench.blue.counts().pages {
                 let again: u64 = pages.values().map(|page| page.served.saturating_sub(1)).sum();

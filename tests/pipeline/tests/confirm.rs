@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use teal::domain::{Mode, Outcome, RunState, Version, VersionState};
+use teal::domain::{Mode, Outcome, Version, VersionState};
 use teal::pipeline::switch::MoveTo;
 use teal::ports::BlobReader;
 use teal_conformance::trace::at;
@@ -142,10 +142,7 @@ async fn killed_or_failing_at_any_call_it_is_confirmed_or_built() {
                     bench.runner.drain().await;
                 }
                 assert_eq!(bench.runner.export().await, expected, "{what}");
-                for run in bench.runner.runs().await {
-                    assert!(run.state == RunState::Ended && run.outcome.unwrap().is_success(), "{what}: {run:?}");
-                    assert!(bench.runner.counts(&run).await.add_up(), "{what}: {run:?}");
-                }
+                bench.all_ended_well(&what).await;
                 // The gates are open.
                 bench.blue.edit(Kind::Talents, &[7]);
                 bench.tell(Event::TalentUpdated, 7).await;

@@ -5,10 +5,9 @@
 //! transaction with the run's end. Whoever dies before has changed nothing but that older changes are asked whether they
 //! are; whoever opens the gates again need not know.
 
-use super::{Switch, Target};
-use crate::domain::{
-    Confirmed, Fence, Generation, GenerationId, Manifest, Millis, Run, RunId, RunState, Version, VersionState,
-};
+use super::Switch;
+use super::settle::dropped;
+use crate::domain::{Confirmed, Fence, Generation, GenerationId, Manifest, Millis, Run, RunId, RunState, Version};
 use crate::mutants::{self, Mutant};
 use crate::pipeline::confirm::{self, Sum};
 use crate::pipeline::error::StageError;
@@ -62,7 +61,11 @@ impl Switch {
         let until = Millis(sum.stated.0 + 1);
         self.admin.confirm(&ids, until, fence).await?;
         let confirmed = Confirmed { until, by: version, after: None, written: false };
-        let mut writes = self.nothing_moves(&target, fence);
+        let mut writes = vec![
+            Write::Check { key: pointer_key(), when: Precondition::Matches(target.shown.revision) },
+            ledger::fenced(ledger::switch_lease_key(), fence),
+        ];
+        writes.extend(dropped(target.manifest.clone()));
         for (shown, built) in &pairs {
             let now = Generation { id: shown.value.id.clone(), confirmed: Some(confirmed.clone()), ..(*built).clone() };
             writes.push(ledger::put(ledger::generation_key(&now.id), &now, ledger::unchanged(Some(shown))));
@@ -87,17 +90,5 @@ impl Switch {
             }
         }
         Ok(true)
-    }
-
-    /// The writes that end a build which nobody needs, as long as readers see what they saw.
-    fn nothing_moves(&self, target: &Target, fence: Fence) -> Vec<Write> {
-        let mut dropped = target.manifest.clone();
-        dropped.state = VersionState::Dropped;
-        vec![
-            Write::Check { key: pointer_key(), when: Precondition::Matches(target.shown.revision) },
-            ledger::fenced(ledger::switch_lease_key(), fence),
-            ledger::put(ledger::version_key(dropped.version), &dropped, Precondition::None),
-            Write::Delete { key: ledger::building_key(), when: Precondition::None },
-        ]
     }
 }

@@ -216,15 +216,10 @@ impl Switch {
     async fn drop_build(
         &self,
         run: Stored<Run>,
-        mut target: Manifest,
+        target: Manifest,
         failure: Option<(Outcome, String)>,
     ) -> Result<(), StageError> {
-        target.state = VersionState::Dropped;
-        let writes = vec![
-            ledger::put(ledger::version_key(target.version), &target, Precondition::None),
-            Write::Delete { key: ledger::building_key(), when: Precondition::None },
-        ];
-        self.end(run, failure, writes).await?;
+        self.end(run, failure, dropped(target)).await?;
         self.pass_notes_on().await
     }
 
@@ -347,6 +342,15 @@ impl Switch {
         }
         Ok(())
     }
+}
+
+/// The writes that let go of a build.
+pub(super) fn dropped(mut build: Manifest) -> Vec<Write> {
+    build.state = VersionState::Dropped;
+    vec![
+        ledger::put(ledger::version_key(build.version), &build, Precondition::None),
+        Write::Delete { key: ledger::building_key(), when: Precondition::None },
+    ]
 }
 
 enum Settled {
