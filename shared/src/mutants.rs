@@ -72,6 +72,8 @@ mutants! {
     CursorNotPinned "cursor-not-pinned",
     /// Rows that can't be mapped are dropped.
     RejectsForgotten "rejects-forgotten",
+    /// Rejects are kept after their rows are merged.
+    RejectsLate "rejects-late",
     /// Replaying rejects forgets those of other mappings.
     RejectsOfOthers "rejects-of-others",
     /// The header that a webhook's secret came in is stored with it.

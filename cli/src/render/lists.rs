@@ -143,7 +143,7 @@ r1   rebuild    2030-01-01 00:00:00Z  fetching           0  cli ada";
 
     fn one() -> Json {
         json!({
-            "id": "raw/-/-/blue/hook/7#talents#000000#0", "code": "TEAL-R003", "field": "name",
+            "id": "raw/-/-/blue/hook/7#talents#4c7ab7943b80#000000#0", "code": "TEAL-R003", "field": "name",
             "message": "field 'name': found 7; expected a string", "source": "blue", "stream": "talents", "entity": "talents",
             "key": "4", "record": 0, "raw": "raw/-/-/blue/hook/7", "run": null, "at": "2030-01-01T00:00:00.000Z",
         })
@@ -153,7 +153,7 @@ r1   rebuild    2030-01-01 00:00:00Z  fetching           0  cli ada";
     fn a_reject_names_its_row_its_field_and_its_id() {
         let expected = "\
 TEAL-R003 talents 4: field 'name': found 7; expected a string
-  raw/-/-/blue/hook/7#talents#000000#0
+  raw/-/-/blue/hook/7#talents#4c7ab7943b80#000000#0
 there are more; narrow it down, or raise --limit";
         assert_eq!(rejects(&json!({ "rejects": [one()], "more": true })), expected);
         assert_eq!(rejects(&json!({ "rejects": [], "more": false })), "no rejects");

@@ -68,6 +68,14 @@ name!(
     ConfigHash
 );
 
+impl ConfigHash {
+    /// Enough of it to tell it from others.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
 /// Whether a declared name is one that Teal can use in tables, files and keys.
 #[must_use]
 pub fn is_name(name: &str) -> bool {

@@ -31,7 +31,7 @@
 //! source#{source}     cursor-of#{hash}                 how far a paging errand is
 //!                     lease-of-webhook                 Channels: the webhook's lease
 //!                     gaps                             Gaps: when it was last looked for what never came
-//! reject              {raw}#{entity}#{record:06}#{n}   Reject
+//! reject              {raw}#{entity}#{configuration}#{record:06}#{n}   Reject
 //! run#{run}           restore                          Restore: what a restoring run restores
 //! backup              progress                         the backup that is being made, and how far it is
 //!                     last                             the last one that was made
@@ -46,8 +46,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::domain::{
-    ConfigHash, Counts, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject, Run, RunId,
-    SourceId, StreamName, TraceParent, Version,
+    ConfigHash, Counts, EntityName, Fence, Generation, GenerationId, Manifest, Millis, Mode, Pointer, RawKey, Reject,
+    Run, RunId, SourceId, StreamName, TraceParent, Version,
 };
 use crate::mutants::{self, Mutant};
 use crate::ports::fault::FaultKind;
@@ -403,11 +403,32 @@ pub fn gaps_key(source: &SourceId) -> ItemKey {
     ItemKey::new(source_part(source), "gaps")
 }
 
-/// The same reject of the same raw always has the same key, so that repeating the work repeats no reject.
+/// How the keys begin of what one mapping rejects of a raw object. Each mapping has its own: what readers see may
+/// follow any of them again.
 #[must_use]
-pub fn reject_key(reject: &Reject, nth: usize) -> ItemKey {
-    let entity = reject.entity.as_ref().map_or("-", |e| e.as_str());
-    ItemKey::new(REJECT, format!("{}#{entity}#{:06}#{nth}", reject.raw, reject.record))
+pub fn rejects_of(raw: &str, entity: Option<&EntityName>, config: &ConfigHash) -> String {
+    format!("{raw}#{}#{}#", entity.map_or("-", EntityName::as_str), config.short())
+}
+
+/// Rejects of one raw object with their keys. The same reject always has the same one, whatever else was tried, so
+/// that repeating the work repeats no reject.
+#[must_use]
+pub fn keyed(rejects: &[Reject]) -> Vec<(ItemKey, &Reject)> {
+    let mut before: BTreeMap<_, usize> = BTreeMap::new();
+    let key_of = |reject: &Reject| {
+        let nth = before.entry((reject.entity.clone(), reject.config.clone(), reject.record)).or_default();
+        let prefix = rejects_of(&reject.raw.0, reject.entity.as_ref(), &reject.config);
+        let key = ItemKey::new(REJECT, format!("{prefix}{:06}#{nth}", reject.record));
+        *nth += 1;
+        key
+    };
+    rejects.iter().map(key_of).zip(rejects).collect()
+}
+
+/// Keeps rejects of one raw object.
+#[must_use]
+pub fn keep(rejects: &[Reject]) -> Vec<Write> {
+    keyed(rejects).into_iter().map(|(key, reject)| put(key, reject, Precondition::None)).collect()
 }
 
 // ---- reading what many need -----------------------------------------------------------------------

@@ -1,7 +1,10 @@
 //! Going back: the version before, with the changes since, or as it was.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
-use teal::domain::{Mode, Outcome, Version};
+use teal::domain::{Mode, Outcome, Reject, Version};
+use teal::pipeline::admin::RejectFilter;
 use teal::pipeline::switch::MoveTo;
 use teal_conformance::{Call, Decision, Trace};
 use teal_pipeline_tests::{Bench, Setup};
@@ -145,4 +148,48 @@ async fn going_back_behind_a_deployment_that_added_an_entity_misses_nothing_eith
     assert_ne!(bench.row("talents", "4").await.unwrap()["city"], "Newtown", "the listing of version 3 is not in it");
     bench.sync(Mode::Incremental).await;
     assert_eq!(bench.row("talents", "4").await.unwrap()["city"], "Newtown");
+}
+
+/// The rejects that people see, by field.
+async fn rejected(bench: &Bench) -> Vec<(String, String)> {
+    let rejects = bench.runner.admin.rejects(&RejectFilter::default(), 100).await.unwrap();
+    let shown = |reject: Reject| (reject.reason.field.unwrap_or_default(), reject.config.short().to_owned());
+    rejects.into_iter().map(|(_, reject)| shown(reject)).collect()
+}
+
+#[tokio::test]
+async fn each_mapping_has_its_own_rejects_also_for_those_who_go_back_to_it() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "gender": "?" } }));
+    bench.tell(Event::TalentUpdated, 2).await;
+    bench.runner.drain().await;
+    let before = rejected(&bench).await;
+    assert_eq!(before.len(), 1, "{before:?}");
+
+    let stricter = bench.setup.clone().edit("bio:        {", "bio:        { required: true,").bundle();
+    bench.runner.deploy(&stricter).await.unwrap();
+    bench.rebuild(true).await;
+    let after = rejected(&bench).await;
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_ne!(before[0].1, after[0].1, "the same record, and another mapping that rejects it");
+
+    bench.runner.switch.move_to(&back_to(1, true)).await.unwrap();
+    assert_eq!(rejected(&bench).await, before);
+}
+
+#[tokio::test]
+async fn what_is_rejected_can_be_found_as_soon_as_its_neighbours_can_be_read() {
+    let mut bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    bench.blue.patch(Kind::Talents, 2, &json!({ "profile": { "gender": "?" } }));
+    let merged = AtomicBool::new(false);
+    bench.restart(&Trace::new(move |call: &Call| {
+        let dies = merged.fetch_or(call.op == "merge", Ordering::Relaxed);
+        if dies { Decision::Stop } else { Decision::Proceed }
+    }));
+    bench.tell(Event::TalentUpdated, 2).await;
+    bench.runner.drain().await;
+    bench.restart(&Trace::default());
+    assert_eq!(rejected(&bench).await.len(), 1, "whoever merged died right after");
 }

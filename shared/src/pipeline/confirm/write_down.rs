@@ -55,6 +55,6 @@ impl WriteDown<'_> {
         let raw = Raw::decode(&self.blobs.get(&slot.raw.0).await?)?;
         let generations = std::slice::from_ref(generation);
         let job = Job { key: &slot.raw, raw: &raw, generations, writer, run: None, now: self.now };
-        apply(self.systems, self.entities, job).await.map(|_| ())
+        apply(self.systems, self.ledger, self.entities, job).await.map(|_| ())
     }
 }

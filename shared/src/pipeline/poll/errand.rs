@@ -208,7 +208,7 @@ impl Poll {
                 }
                 Went::Refused(why) => {
                     let reject = errand::reject(source, &went_as.cause, &went_as.config, why.clone(), now);
-                    writes.push(ledger::put(ledger::reject_key(&reject, 0), &reject, Precondition::None));
+                    writes.extend(ledger::keep(&[reject]));
                     writes.push(Write::Delete { key: key.clone(), when: Precondition::Matches(seen.revision) });
                 }
             }

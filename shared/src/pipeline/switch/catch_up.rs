@@ -11,9 +11,7 @@ use crate::mutants::{self, Mutant};
 use crate::pipeline::changelog;
 use crate::pipeline::confirm::WriteDown;
 use crate::pipeline::error::StageError;
-use crate::pipeline::ledger;
 use crate::pipeline::transform::apply::{Job, apply};
-use crate::ports::Precondition;
 use crate::ports::entities::Writer;
 
 /// Entries read at once.
@@ -81,12 +79,7 @@ impl Switch {
             write_down.of(&generation.id, |_| writer).await?;
         }
         let job = Job { key, raw: &raw, generations, writer, run: None, now };
-        let applied = apply(&self.systems, self.writer.as_ref(), job).await?;
-        for (nth, reject) in applied.rejects.iter().enumerate() {
-            let write = ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None);
-            self.ledger.transact(vec![write]).await?;
-        }
-        Ok(())
+        apply(&self.systems, self.ledger.as_ref(), self.writer.as_ref(), job).await.map(drop)
     }
 
     /// How many entries the target lacks, if those before these positions are all in it. A version that was

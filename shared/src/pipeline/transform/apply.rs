@@ -3,7 +3,9 @@
 //! Shared by everything that applies: a run's pages, live changes, and the catch-up of a switch, a rollback
 //! or a rebuild. So all of them give the same rows for the same raw (P5).
 //!
-//! Always holds: a record is normalized once per generation; one raw object makes one merge per generation.
+//! Always holds: a record is normalized once per generation; one raw object makes one merge per generation. What a
+//! mapping rejects is kept before anything is merged: who is cut off in between may come back to other mappings, and
+//! readers to this one (P10).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,12 +25,14 @@ use crate::domain::{
 use crate::mutants::{self, Mutant};
 use crate::pipeline::backup::Line;
 use crate::pipeline::error::StageError;
+use crate::pipeline::ledger;
 use crate::pipeline::normalize::{self, Code, Normalized, Record};
 use crate::pipeline::systems::{Loaded, Systems};
 use crate::pipeline::webhook::event;
-use crate::ports::EntityWriter;
 use crate::ports::connector::{Taken, answers_of};
 use crate::ports::entities::Writer;
+use crate::ports::ledger::MAX_WRITES;
+use crate::ports::{EntityWriter, Ledger};
 
 /// Rejects that are kept in full for one raw object; beyond that they are only counted.
 const REJECTS_KEPT: usize = 200;
@@ -89,7 +93,12 @@ struct Fate {
     rejected: bool,
 }
 
-pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>) -> Result<Applied, StageError> {
+pub async fn apply(
+    systems: &Systems,
+    ledger: &dyn Ledger,
+    entities: &dyn EntityWriter,
+    job: Job<'_>,
+) -> Result<Applied, StageError> {
     let mut readings: BTreeMap<ConfigHash, Reading> = BTreeMap::new();
     for generation in job.generations {
         if !readings.contains_key(&generation.config) {
@@ -124,6 +133,17 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
             );
         }
     }
+    if let Some(reading) = readings.values().next_back() {
+        applied.counts.records = record_counts(reading, &fates);
+        if let Some(reason) = &reading.unreadable {
+            applied.rejects.push(reject(&job, reading, (&stream_of(job.raw), None), None, 0, reason.clone()));
+            applied.unreadable = Some(reason.message.clone());
+        }
+    }
+    let late = mutants::on(Mutant::RejectsLate);
+    if !late {
+        keep(ledger, &applied.rejects).await?;
+    }
     for (name, merged) in try_join_all(merges).await? {
         let rows = applied.counts.entities.entry(name).or_default();
         rows.new += merged.new;
@@ -133,14 +153,18 @@ pub async fn apply(systems: &Systems, entities: &dyn EntityWriter, job: Job<'_>)
         rows.duplicate += merged.duplicate;
         rows.deleted += merged.deleted;
     }
-    if let Some(reading) = readings.values().next_back() {
-        applied.counts.records = record_counts(reading, &fates);
-        if let Some(reason) = &reading.unreadable {
-            applied.rejects.push(reject(&job, reading, (&stream_of(job.raw), None), None, 0, reason.clone()));
-            applied.unreadable = Some(reason.message.clone());
-        }
+    if late {
+        keep(ledger, &applied.rejects).await?;
     }
     Ok(applied)
+}
+
+async fn keep(ledger: &dyn Ledger, rejects: &[Reject]) -> Result<(), StageError> {
+    let kept = if mutants::on(Mutant::RejectsForgotten) { &[] } else { rejects };
+    for chunk in ledger::keep(kept).chunks(MAX_WRITES) {
+        ledger.transact(chunk.to_vec()).await?;
+    }
+    Ok(())
 }
 
 /// How many rows an upsert makes that is older than a listing.

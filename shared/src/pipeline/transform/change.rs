@@ -78,7 +78,7 @@ impl Transform {
         for _ in 0..3 {
             let job = Job { key, raw, generations: &generations, writer, run, now };
             // The gates were open: whoever confirmed up to then has ended it in the ledger, or never will.
-            let mut until = match apply(&self.systems, entities, job).await {
+            let mut until = match apply(&self.systems, self.ledger.as_ref(), entities, job).await {
                 Err(StageError::Entities(EntitiesError::Confirmed { until, .. })) => until,
                 applied => return applied,
             };
@@ -113,9 +113,7 @@ impl Transform {
         }
         let applied = self.apply_to(generations.clone(), key, &raw, None).await?;
         let old = self.rejects_of(key).await?;
-        self.keep_rejects(&applied.rejects).await?;
-        let still: BTreeSet<ItemKey> =
-            applied.rejects.iter().enumerate().map(|(nth, reject)| ledger::reject_key(reject, nth)).collect();
+        let still: BTreeSet<ItemKey> = ledger::keyed(&applied.rejects).into_iter().map(|(key, _)| key).collect();
         let others = self.mappings_but(source, &generations).await?;
         for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
             let reject: Reject = ledger::understand(&item.key, &item.value)?;

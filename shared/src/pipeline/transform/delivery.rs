@@ -85,7 +85,6 @@ impl Transform {
             return self.put_aside(at.source, at.key).await;
         }
         let applied = self.change(at.source, at.key, at.raw, None).await?;
-        self.keep_rejects(&applied.rejects).await?;
         self.count(at.source, &applied.counts);
         entry.rejects = applied.rejects.len();
         entry.rows = applied.counts.entities;
@@ -110,7 +109,7 @@ impl Transform {
                         Err(why) => {
                             (entry.fate, entry.rejects) = (Fate::Rejected, entry.rejects + 1);
                             let reject = errand::reject(at.source, at.key, at.config, why, self.clock.now());
-                            self.keep_rejects(&[reject]).await?;
+                            self.ledger.transact(ledger::keep(&[reject])).await?;
                         }
                     }
                 }

@@ -30,7 +30,7 @@ impl Transform {
         }
         let found = Mutex::new(Some(BTreeMap::new()));
         let comparing = Comparing { entities: self.entities.as_ref(), shown, found };
-        let applied = apply(&self.systems, &comparing, *job).await?;
+        let applied = apply(&self.systems, self.ledger.as_ref(), &comparing, *job).await?;
         let found = comparing.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(entities) = found.filter(|_| applied.rejects.is_empty()) else {
             confirm::to_be_applied(self.ledger.as_ref(), &run.id).await?;

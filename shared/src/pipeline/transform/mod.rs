@@ -20,12 +20,11 @@ use super::error::StageError;
 use super::ledger;
 use super::systems::Systems;
 use crate::domain::run::RecordCounts;
-use crate::domain::{Counts, Message, Reject, Run, RunState, SourceId};
+use crate::domain::{Counts, Message, Run, RunState, SourceId};
 use crate::metrics::{self, Meter};
 use crate::mutants::{self, Mutant};
-use crate::ports::ledger::{MAX_WRITES, Write};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobReader, BlobWriter, Clock, EntityWriter, Ledger, Precondition, QueueSender};
+use crate::ports::{BlobReader, BlobWriter, Clock, EntityWriter, Ledger, QueueSender};
 
 pub struct Transform {
     pub ledger: Arc<dyn Ledger>,
@@ -64,20 +63,6 @@ impl Transform {
                 meter.count(&metrics::ROWS, &[entity.as_str(), fate], n);
             }
         }
-    }
-
-    /// Writes rejects under keys that the same rejects always have.
-    async fn keep_rejects(&self, rejects: &[Reject]) -> Result<(), StageError> {
-        let kept = if mutants::on(Mutant::RejectsForgotten) { &[] } else { rejects };
-        let writes: Vec<Write> = kept
-            .iter()
-            .enumerate()
-            .map(|(nth, reject)| ledger::put(ledger::reject_key(reject, nth), reject, Precondition::None))
-            .collect();
-        for chunk in writes.chunks(MAX_WRITES) {
-            self.ledger.transact(chunk.to_vec()).await?;
-        }
-        Ok(())
     }
 }
 

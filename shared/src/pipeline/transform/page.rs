@@ -70,7 +70,6 @@ impl Transform {
                 Err(error) if error.is_final() => (Done::default(), Some(error.to_string())),
                 Err(error) => return Err(error),
             };
-            self.keep_rejects(&done.applied.rejects).await?;
             let trouble = trouble.map(|why| format!("page {} can't be applied: {why}", slot.raw));
             self.mark_done(&stored, &page, held, done, trouble).await?;
         }
@@ -122,7 +121,7 @@ impl Transform {
         if may_hold && let Some(done) = self.found_as_it_is(run, page, &job).await? {
             return Ok(Some(done));
         }
-        match apply(&self.systems, self.entities.as_ref(), job).await {
+        match apply(&self.systems, self.ledger.as_ref(), self.entities.as_ref(), job).await {
             Ok(applied) => Ok(Some(Done { applied, held: None })),
             Err(error @ StageError::Entities(EntitiesError::StaleBuilder { .. } | EntitiesError::NoGeneration(_))) => {
                 let now = ledger::run(self.ledger.as_ref(), &run.id).await?.map(|r| r.value);

@@ -207,7 +207,7 @@ impl Audit<'_> {
         let mut model = Model::default();
         parts.sure.iter().for_each(|part| model.take(&part.key, &part.bytes, entity, mapping, generation.floor.0));
         for raw in &model.rejects {
-            let prefix = format!("{raw}#{entity}#");
+            let prefix = ledger::rejects_of(raw, Some(&generation.id.entity), &generation.config);
             let listed = ledger::read_all::<Reject>(self.stores.ledger, ledger::REJECT, &prefix).await?;
             self.expect(!listed.is_empty(), Promise::P10, || {
                 format!("{raw} holds a row of {} that can't be mapped, and no reject says so", generation.id)

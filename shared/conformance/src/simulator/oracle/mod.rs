@@ -364,7 +364,11 @@ impl Observer for Oracle {
         let seen = state.generations.entry(id.clone()).or_default();
         if !seen.merged.contains(slot) {
             seen.merged.insert(slot.to_owned());
+            drop(state);
+            self.nothing_vanishes(id, slot);
+            state = self.state();
         }
+        let seen = state.generations.entry(id.clone()).or_default();
         for change in changes {
             seen.touched.push(change.owner.to_string());
             if let teal::domain::Effect::Upsert { rows, .. } = &change.effect {

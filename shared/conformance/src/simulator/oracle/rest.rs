@@ -145,7 +145,7 @@ impl Oracle {
             });
         }
         if is_active {
-            self.rejects_are_listed(id, &model);
+            self.rejects_are_listed(&generation, &model);
             self.can_be_rebuilt(id, &generation);
         }
         let head = at_once(self.entities.head(id)).expect("it was read a moment ago");
@@ -177,13 +177,26 @@ impl Oracle {
         }
     }
 
+    /// P10, as soon as a raw object is merged: whoever reads its rows can find those that it has none of.
+    pub(super) fn nothing_vanishes(&self, id: &GenerationId, raw: &str) {
+        let Some(generation) = self.generation(id) else { return };
+        let (mapping, mut model) = (self.mapping(&generation), Model::default());
+        if let Some(parsed) = self.state().raw.get(raw) {
+            model.take_parsed(raw, parsed, id.entity.as_str(), mapping, generation.floor.0);
+        }
+        self.rejects_are_listed(&generation, &model);
+    }
+
     /// P10: a row that could not be made is listed, with its raw object, for as long as that is kept.
-    fn rejects_are_listed(&self, id: &GenerationId, model: &Model) {
+    fn rejects_are_listed(&self, generation: &Generation, model: &Model) {
         for raw in &model.rejects {
             let kept = at_once(teal::ports::BlobReader::get(self.blobs.as_ref(), raw)).is_ok();
-            let listed = self.items::<Reject>(ledger::REJECT, &format!("{raw}#{}#", id.entity));
+            let listed = self.items::<Reject>(
+                ledger::REJECT,
+                &ledger::rejects_of(raw, Some(&generation.id.entity), &generation.config),
+            );
             self.expect(!listed.is_empty() || !kept, Promise::P10, || {
-                format!("{raw} holds a row of {} that can't be mapped, and no reject says so", id.entity)
+                format!("{raw} holds a row of {} that can't be mapped, and no reject says so", generation.id)
             });
         }
     }
