@@ -21,6 +21,7 @@ struct Rows {
     rejected: u64,
     superseded: u64,
     duplicate: u64,
+    late: u64,
 }
 
 impl Rows {
@@ -32,6 +33,7 @@ impl Rows {
         self.rejected += count(&rows["rejected"]);
         self.superseded += count(&rows["superseded"]);
         self.duplicate += count(&rows["duplicate"]);
+        self.late += count(&rows["late"]);
     }
 
     fn words(&self) -> String {
@@ -44,7 +46,7 @@ impl Rows {
         ]
         .map(|(what, n)| format!("{what} {}", number(n)))
         .into();
-        for (what, n) in [("superseded", self.superseded), ("duplicate", self.duplicate)] {
+        for (what, n) in [("superseded", self.superseded), ("duplicate", self.duplicate), ("late", self.late)] {
             if n > 0 {
                 out.push(format!("{what} {}", number(n)));
             }

@@ -177,5 +177,5 @@ fn change(case: Case, n: i64) -> RecordChange {
     ];
     let order = Order { provider: None, stated: Millis(case.stated), hash: mixed };
     let rows = vec![Row { key: key.clone(), values }];
-    RecordChange { owner: key, effect: Effect::Upsert { order, rows, complete: true } }
+    RecordChange::new(key, Effect::Upsert { order, rows, complete: true })
 }

@@ -192,7 +192,7 @@ fn talents_of(page: i64) -> Vec<RecordChange> {
     let talent = |id| {
         let rows = vec![Row { key: Key::int(id), values: vec![Value::Int(id), Value::Text("about ".repeat(100))] }];
         let order = Order { provider: None, stated: Millis(10), hash: 0 };
-        RecordChange { owner: Key::int(id), effect: Effect::Upsert { order, rows, complete: true } }
+        RecordChange::new(Key::int(id), Effect::Upsert { order, rows, complete: true })
     };
     (page * PAGE..(page + 1) * PAGE).map(talent).collect()
 }

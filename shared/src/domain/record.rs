@@ -11,9 +11,16 @@ use super::time::Millis;
 pub struct RecordChange {
     pub owner: Key,
     pub effect: Effect,
+    /// A listing before should have had it.
+    pub late: bool,
 }
 
 impl RecordChange {
+    #[must_use]
+    pub fn new(owner: Key, effect: Effect) -> Self {
+        Self { owner, effect, late: false }
+    }
+
     /// When the source stated it.
     #[must_use]
     pub fn stated(&self) -> Millis {

@@ -199,6 +199,9 @@ pub struct RowCounts {
     pub rejected: u64,
     /// Rows that went. Not part of the equation: no record maps to them.
     pub deleted: u64,
+    /// New and changed ones that a listing before should have brought. Not part of the equation either.
+    #[serde(default)]
+    pub late: u64,
 }
 
 impl RowCounts {
@@ -213,6 +216,7 @@ impl RowCounts {
             duplicate: self.duplicate + other.duplicate,
             rejected: self.rejected + other.rejected,
             deleted: self.deleted + other.deleted,
+            late: self.late + other.late,
         }
     }
 }
@@ -286,7 +290,7 @@ impl Counts {
 impl RowCounts {
     /// Each with its name.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("mapped", self.mapped),
             ("new", self.new),
@@ -296,6 +300,7 @@ impl RowCounts {
             ("duplicate", self.duplicate),
             ("rejected", self.rejected),
             ("deleted", self.deleted),
+            ("late", self.late),
         ]
     }
 
@@ -309,6 +314,7 @@ impl RowCounts {
             "duplicate" => &mut self.duplicate,
             "rejected" => &mut self.rejected,
             "deleted" => &mut self.deleted,
+            "late" => &mut self.late,
             _ => return None,
         })
     }

@@ -53,7 +53,8 @@ table! {
     RECORDS = counter("teal_records_total", &["source", "fate"],
         "Records read from pages and deliveries. `fate` is mapped, filtered or rejected.").summed_by(&["fate"]);
     ROWS = counter("teal_rows_total", &["entity", "fate"],
-        "Rows that records made. `fate` is new, changed, unchanged, superseded, duplicate, rejected or deleted.")
+        "Rows that records made. `fate` is new, changed, unchanged, superseded, duplicate, rejected or deleted; \
+         late ones are new or changed besides.")
         .summed_by(&["fate"]);
     HTTP_REQUESTS = counter("teal_http_requests_total", &["source", "status"],
         "Requests to sources. `status` is 2xx to 5xx, or fault where there was no answer.").summed_by(&["status"]);

@@ -61,8 +61,20 @@ pub trait Connector: Send + Sync {
     fn records(&self, stream: &StreamName, position: &Value, page: &[Response]) -> Result<Vec<Taken>, ConnectorError>;
 }
 
-/// A record, or why one that is there can't be read: it alone is rejected then, and not its page.
-pub type Taken = Result<Value, String>;
+/// A record of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// Or why it can't be read: it alone is rejected then, and not its page.
+    pub record: Result<Value, String>,
+    /// By its own cursor, the listing before should have had it.
+    pub late: bool,
+}
+
+impl From<Result<Value, String>> for Taken {
+    fn from(record: Result<Value, String>) -> Self {
+        Self { record, late: false }
+    }
+}
 
 /// Reads one stream at a time. Keeps tokens and answers that several requests need, in memory alone.
 pub trait Session: Send {

@@ -171,7 +171,8 @@ pub struct Head {
 }
 
 /// What a merge did, in rows. `new + changed + unchanged + superseded + duplicate` is the number of rows
-/// that the changes held; `deleted` counts visible rows that went.
+/// that the changes held; `deleted` counts visible rows that went, `late` those of the new and changed ones whose
+/// change is late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
     pub new: u64,
@@ -180,6 +181,7 @@ pub struct Merged {
     pub superseded: u64,
     pub duplicate: u64,
     pub deleted: u64,
+    pub late: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

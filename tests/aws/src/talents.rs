@@ -47,7 +47,7 @@ pub fn row(id: i64, name: &str) -> Row {
 #[must_use]
 pub fn upsert(owner: i64, stated: i64, rows: Vec<Row>) -> RecordChange {
     let order = Order { provider: None, stated: Millis(stated), hash: 0 };
-    RecordChange { owner: Key::int(owner), effect: Effect::Upsert { order, rows, complete: true } }
+    RecordChange::new(Key::int(owner), Effect::Upsert { order, rows, complete: true })
 }
 
 /// Records that make a row each, with their own key.

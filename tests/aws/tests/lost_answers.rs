@@ -167,7 +167,7 @@ async fn gates_that_were_half_set_are_set_by_who_comes_again() {
     assert_eq!(entities.head(&id).await.unwrap().gate, Gate::Closed, "nobody gets in who asks the root");
     entities.set_gates(ids, Gate::Open, Fence(3)).await.unwrap();
     let effect = Effect::Delete { provider: None, stated: Millis(5) };
-    let change = RecordChange { owner: Key::int(1), effect };
+    let change = RecordChange::new(Key::int(1), effect);
     entities.merge(&id, Writer::Live, "s", &[change]).await.unwrap();
 }
 

@@ -19,7 +19,7 @@ fn random_changes(seed: &mut Seed, owner_is_key: bool) -> Vec<RecordChange> {
         let (owner, stated) = (number(seed, 12), number(seed, 40));
         if seed.once_in(5) {
             let effect = Effect::Delete { provider: None, stated: Millis(stated) };
-            return RecordChange { owner: Key::int(owner), effect };
+            return RecordChange::new(Key::int(owner), effect);
         }
         let ids = if owner_is_key { vec![owner] } else { (0..24).filter(|_| seed.once_in(4)).collect() };
         upsert(owner, stated, ids.into_iter().map(|id| row(id, &format!("{owner} at {stated}"))).collect())

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use teal::domain::{Mode, Outcome, Version};
+use teal::domain::{Millis, Mode, Outcome, Version};
+use teal::ports::Clock;
 use teal_pipeline_tests::{Bench, Setup};
 use teal_stand_in::Kind;
 
@@ -49,4 +50,28 @@ async fn what_comes_again_unchanged_is_counted_as_that() {
     let counts = bench.runner.counts(&run).await;
     let tags = counts.entities[&"media_tags".into()];
     assert_eq!((tags.mapped, tags.unchanged, tags.changed), (1, 1, 0), "within the lookback: {counts:?}");
+}
+
+#[tokio::test]
+async fn what_becomes_visible_late_is_brought_and_counted_as_that() {
+    let bench = Bench::new(Setup::default()).await;
+    bench.synced().await;
+    bench.world.clock.advance(Duration::from_secs(3600));
+    bench.blue.edit(Kind::MediaTags, &[3]);
+    let newest = bench.world.clock.now();
+    bench.world.clock.advance(Duration::from_secs(5));
+    bench.sync(Mode::Incremental).await;
+    // By their own times they changed before the one that was listed.
+    bench.world.clock.set(Millis(newest.0 - 20_000));
+    bench.blue.edit(Kind::MediaTags, &[4]);
+    bench.blue.insert(Kind::MediaTags, 1);
+    bench.world.clock.set(newest.plus(Duration::from_secs(30)));
+    bench.blue.edit(Kind::MediaTags, &[5]);
+    bench.world.clock.advance(Duration::from_secs(60));
+    let run = bench.sync(Mode::Incremental).await;
+    let counts = bench.runner.counts(&run).await;
+    let tags = counts.entities[&"media_tags".into()];
+    assert_eq!((tags.new, tags.changed, tags.unchanged, tags.late), (1, 2, 1, 2), "{counts:?}");
+    assert!(counts.add_up());
+    assert_eq!(bench.runner.export().await, bench.fresh().await);
 }

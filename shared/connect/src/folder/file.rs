@@ -2,7 +2,6 @@
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
-use teal::ports::connector::Taken;
 use teal::ports::folder::{MODIFIED, PATH, PROBLEM};
 use teal::ports::upstream::Response;
 
@@ -12,7 +11,7 @@ use crate::manifest_yaml;
 const MOST_FRONT_MATTER: usize = 64 * 1024;
 
 /// Everything that is wrong with a file is the file's alone.
-pub fn record(answer: &Response) -> Taken {
+pub fn record(answer: &Response) -> Result<Json, String> {
     let path = answer.header(PATH).unwrap_or_default();
     let parsed = match answer.header(PROBLEM) {
         Some(problem) => Err(problem.to_owned()),

@@ -119,7 +119,7 @@ impl Connector for MarkdownFolder {
 
     fn records(&self, stream: &StreamName, _: &Json, page: &[Response]) -> Result<Vec<Taken>, ConnectorError> {
         Self::known(stream)?;
-        Ok(page.iter().map(file::record).collect())
+        Ok(page.iter().map(|answer| file::record(answer).into()).collect())
     }
 }
 

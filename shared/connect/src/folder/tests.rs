@@ -7,7 +7,7 @@ fn connector(config: Json) -> Result<MarkdownFolder, ConnectorError> {
     MarkdownFolder::compile("type: MarkdownFolder\n", &ConnectorConfig { plain: config, ..ConnectorConfig::default() })
 }
 
-fn taken(path: &str, body: impl Into<Bytes>) -> Taken {
+fn taken(path: &str, body: impl Into<Bytes>) -> Result<Json, String> {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let headers = vec![header(PATH, path), header(MODIFIED, "2030-01-01T00:00:00.000Z")];
     file::record(&Response { status: 200, headers, body: body.into() })
@@ -115,8 +115,8 @@ fn a_listing_reads_each_file_and_ends_with_a_cursor_before_its_start() {
     let page: Vec<Response> = answers.into_iter().map(|answer| answer.response).collect();
     let records = connector.records(&stream, &begun, &page).unwrap();
     assert_eq!(records.len(), 2, "what went meanwhile is none");
-    assert_eq!(records[0].as_ref().unwrap()["body"], "A");
-    assert_eq!(records[1].as_ref().unwrap_err(), "b.md: it is a symbolic link");
+    assert_eq!(records[0].record.as_ref().unwrap()["body"], "A");
+    assert_eq!(records[1].record.as_ref().unwrap_err(), "b.md: it is a symbolic link");
 
     session.open(&stream, &next).unwrap();
     assert_eq!(asked(&session.step(Millis(4)).unwrap()).1, ["after=c.md"]);

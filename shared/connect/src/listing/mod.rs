@@ -2,6 +2,7 @@
 //!
 //! Owns compiling, and taking records out of stored pages. What asks is a session of its own.
 
+mod edge;
 mod place;
 mod position;
 mod reading;
@@ -217,7 +218,10 @@ impl Connector for Declarative {
                     }
                     Some(open) => {
                         let records = open.records_of(page, session, now)?;
-                        return Ok(records.iter().map(|record| Ok(record.to_value().into())).collect());
+                        let is_late = edge::is_late(&reader);
+                        return Ok((records.iter())
+                            .map(|record| Taken { record: Ok(record.to_value().into()), late: is_late(record) })
+                            .collect());
                     }
                     None => match reader.next(session, now)? {
                         Progress::Done(Some(next)) => run = Some(next),

@@ -11,9 +11,9 @@ use teal::domain::{Millis, StreamName};
 use teal::ports::connector::{Answered, Step};
 use teal::ports::upstream::Response;
 
+use super::edge::held_back;
 use super::position::Position;
 use super::{Plan, taken_up};
-use crate::cursor::{Cursor, Point};
 use crate::failure::Failure;
 use crate::http::Purpose;
 use crate::read::reader::{Reader, Run};
@@ -22,9 +22,6 @@ use crate::session::Session;
 use crate::source::stream::Stream;
 use crate::source::{Building, Source};
 use crate::value::Value;
-
-/// How far behind the newest record a cursor is left, unless the manifest says: for what becomes visible late.
-const LOOKBACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 /// Where a stream is being read.
 pub(super) struct Place {
@@ -235,14 +232,4 @@ impl Machine {
         }
         self.reader.close(&run)
     }
-}
-
-fn held_back(cursor: &Cursor, newest: Point, floor: Timestamp) -> Result<Point, Failure> {
-    let Some(at) = newest.instant() else { return Ok(newest) };
-    let hour = jiff::SignedDuration::from_hours(1);
-    // A cursor of whole days begins its day again anyway.
-    let is_fine = cursor.format(&newest) != cursor.format(&Point::of(at.saturating_add(hour).unwrap_or(at)));
-    let lookback = if cursor.looks_back() || !is_fine { jiff::SignedDuration::ZERO } else { LOOKBACK };
-    let held = at.min(floor).checked_sub(lookback).unwrap_or(at);
-    if held == at { Ok(newest) } else { cursor.parse(&cursor.format(&Point::of(held))) }
 }

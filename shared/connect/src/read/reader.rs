@@ -215,6 +215,12 @@ impl Reader {
         }
     }
 
+    /// What listings before had come to in the partition that is being read, as it was kept.
+    pub fn known(&self) -> Option<&Point> {
+        let intervals = &self.current.as_ref()?.intervals;
+        (intervals.start > intervals.origin).then_some(&intervals.start)
+    }
+
     pub fn has_partitions(&self) -> bool {
         matches!(self.progress, CursorProgress::Partitioned { .. })
     }

@@ -92,7 +92,7 @@ impl Listing {
                 Step::Page { answers, next } => {
                     let page: Vec<Response> = answers.iter().map(|answer| answer.response.clone()).collect();
                     let records = self.connector.records(&self.stream, &self.position, &page).unwrap();
-                    self.records.extend(records.into_iter().map(Result::unwrap));
+                    self.records.extend(records.into_iter().map(|taken| taken.record.unwrap()));
                     if let Next::Page(next) = next {
                         self.position = next.clone();
                     }

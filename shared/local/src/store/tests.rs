@@ -48,14 +48,14 @@ pub fn spec(id: GenerationId, fields: Vec<Field>) -> GenerationSpec {
 
 pub fn upsert(id: i64, stated: i64, rest: Vec<Value>) -> RecordChange {
     let values = std::iter::once(Value::Int(id)).chain(rest).collect();
-    RecordChange {
-        owner: Key::int(id),
-        effect: Effect::Upsert {
+    RecordChange::new(
+        Key::int(id),
+        Effect::Upsert {
             order: Order { provider: None, stated: Millis(stated), hash: 0 },
             rows: vec![Row { key: Key::int(id), values }],
             complete: true,
         },
-    }
+    )
 }
 
 fn people(number: u32) -> GenerationSpec {

@@ -11,7 +11,7 @@ use crate::domain::{Effect, Key, Millis, RecordChange, RejectReason};
 /// The rows of `owner` go, unless they are newer than the delete.
 #[must_use]
 pub fn delete_change(owner: Key, provider: Option<i64>, stated: Millis) -> RecordChange {
-    RecordChange { owner, effect: Effect::Delete { provider, stated } }
+    RecordChange::new(owner, Effect::Delete { provider, stated })
 }
 
 /// Reads the gone record's key, and the delete's order where it carries one, from a webhook's body. For a

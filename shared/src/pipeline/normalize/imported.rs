@@ -18,7 +18,7 @@ pub fn imported(entity: &Entity, row: &Json, stated: Millis) -> Result<RecordCha
         return Err(too_large());
     }
     let owner = owner(entity, row, &made);
-    Ok(RecordChange { owner, effect: Effect::Upsert { order, rows: vec![made], complete: entity.owner_is_key } })
+    Ok(RecordChange::new(owner, Effect::Upsert { order, rows: vec![made], complete: entity.owner_is_key }))
 }
 
 /// The key of the record that it came from, if its fields hold it; else the row belongs to itself, and stays until a

@@ -90,7 +90,7 @@ pub fn normalize(entity: &Entity, record: &Record<'_>) -> Normalized {
     out.mapped = rows.len() as u64 + out.duplicates + out.rejected_rows;
     out.filtered = out.mapped == 0;
     let complete = out.rejected_rows == 0;
-    out.change = Some(RecordChange { owner, effect: Effect::Upsert { order, rows, complete } });
+    out.change = Some(RecordChange::new(owner, Effect::Upsert { order, rows, complete }));
     out
 }
 

@@ -73,6 +73,7 @@ enum What {
     Record {
         json: Json,
         hash: u64,
+        late: bool,
     },
     /// The rule of the webhook that says so, and the body that it reads.
     Delete {
@@ -152,6 +153,7 @@ pub async fn apply(
         rows.superseded += merged.superseded;
         rows.duplicate += merged.duplicate;
         rows.deleted += merged.deleted;
+        rows.late += merged.late;
     }
     if late {
         keep(ledger, &applied.rejects).await?;
@@ -191,7 +193,7 @@ fn changes_of(
         let fate = fates.entry(index).or_default();
         let mut gone = None;
         match &item.what {
-            What::Record { json, hash } => {
+            What::Record { json, hash, late } => {
                 let record = Record { json, hash: *hash, stated: job.raw.head.stated };
                 let Normalized { mut change, mapped, duplicates, rejected_rows, rejects: bad, .. } =
                     normalize::normalize(entity, &record);
@@ -207,7 +209,7 @@ fn changes_of(
                 fate.mapped |= mapped > rejected_rows;
                 fate.rejected |= !bad.is_empty();
                 rejects.extend(bad.into_iter().map(|bad| (index, bad.key, bad.reason)));
-                changes.extend(change);
+                changes.extend(change.map(|change| RecordChange { late: *late, ..change }));
             }
             What::Delete { rule, body } => {
                 gone = Some(delete(reading, &job.raw.head.source.name, *rule, entity, body));
@@ -291,8 +293,8 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
     let read = match &raw.head.from {
         RawFrom::Page { stream, position, .. } => {
             loaded.connector(&raw.head.source.name)?.records(stream, position, &answers_of(raw)).map(|records| {
-                let what = |taken: Taken| match taken {
-                    Ok(json) => record(json),
+                let what = |taken: Taken| match taken.record {
+                    Ok(json) => record(json, taken.late),
                     Err(why) => What::Unreadable(Code::RawUnreadable.reason(None, why)),
                 };
                 records.into_iter().map(|taken| Item { stream: stream.clone(), what: what(taken) }).collect()
@@ -326,16 +328,16 @@ fn read_object(raw: &Raw, stream: &StreamName, path: &str, gone: Option<&Json>) 
         (Some(key), _) => What::Gone(key.clone()),
         (None, Err(error)) => What::Unreadable(Code::RawUnreadable.reason(None, error.to_string())),
         (None, Ok(body)) => match Path::parse(path).ok().and_then(|path| path.get(&Scope::record(&body)).cloned()) {
-            Some(json) => record(json),
+            Some(json) => record(json, false),
             None => What::Unreadable(Code::DeliveryEmpty.reason(None, format!("the answer has no record at '{path}'"))),
         },
     };
     Item { stream: stream.clone(), what }
 }
 
-fn record(json: Json) -> What {
+fn record(json: Json, late: bool) -> What {
     let hash = normalize::record_hash(&json);
-    What::Record { json, hash }
+    What::Record { json, hash, late }
 }
 
 /// What a delivery's rules say that it holds. Rules that only trigger a sync are not our business.
@@ -354,9 +356,11 @@ fn read_delivery(loaded: &Loaded, raw: &Raw, timed: bool) -> Result<Vec<Item>, S
             }
             Action::Upsert { stream, record: path } => match path.get(&Scope::record(&body)) {
                 Some(Json::Array(list)) => {
-                    items.extend(list.iter().map(|json| Item { stream: stream.clone(), what: record(json.clone()) }));
+                    items.extend(
+                        list.iter().map(|json| Item { stream: stream.clone(), what: record(json.clone(), false) }),
+                    );
                 }
-                Some(json) => items.push(Item { stream: stream.clone(), what: record(json.clone()) }),
+                Some(json) => items.push(Item { stream: stream.clone(), what: record(json.clone(), false) }),
                 None => {
                     let message = format!("the delivery has no record at '{path}'");
                     let reason = Code::DeliveryEmpty.reason(None, message);

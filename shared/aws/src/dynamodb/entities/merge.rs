@@ -20,6 +20,7 @@ pub struct Change {
     /// The record's key, encoded.
     pub owner: String,
     pub effect: ChangeEffect,
+    pub late: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +115,7 @@ impl Merge<'_> {
             ChangeEffect::Upsert { order, rows, .. } => {
                 for row in rows {
                     let counted = self.upsert(change, *order, row);
-                    self.count(counted);
+                    self.count(counted, change.late);
                 }
                 if change.speaks_against(self.plan) {
                     self.speak_against(change, Absence::listed(*order));
@@ -204,7 +205,8 @@ impl Merge<'_> {
         &mut self.entries.get_mut(sort).expect("every entry that a change can touch was read").after
     }
 
-    fn count(&mut self, counted: Counted) {
+    fn count(&mut self, counted: Counted, late: bool) {
+        self.merged.late += u64::from(late && matches!(counted, Counted::New | Counted::Changed));
         *match counted {
             Counted::New => &mut self.merged.new,
             Counted::Changed => &mut self.merged.changed,

@@ -46,7 +46,7 @@ pub fn prepare(plan: &Plan, change: &RecordChange) -> Result<Change, Fault> {
         },
         Effect::Delete { provider, stated } => ChangeEffect::Delete(Absence::deleted(*provider, *stated)),
     };
-    Ok(Change { owner: keys::encode(&plan.id, &change.owner)?, effect })
+    Ok(Change { owner: keys::encode(&plan.id, &change.owner)?, effect, late: change.late })
 }
 
 fn new_row(plan: &Plan, owner: &Key, row: &Row) -> Result<NewRow, Fault> {
@@ -125,7 +125,7 @@ pub fn split(plan: &Plan, mut piece: Piece) -> Result<Vec<Piece>, Fault> {
         ChangeEffect::Upsert { order, rows, complete } if rows.len() > 1 || (!rows.is_empty() && *complete) => {
             let part = |rows: &[NewRow], complete| {
                 let effect = ChangeEffect::Upsert { order: *order, rows: rows.to_vec(), complete };
-                whole(vec![Change { owner: change.owner.clone(), effect }])
+                whole(vec![Change { owner: change.owner.clone(), effect, late: change.late }])
             };
             let (first, rest) = rows.split_at(rows.len().div_ceil(2));
             Ok(vec![part(first, false), part(rest, *complete)])

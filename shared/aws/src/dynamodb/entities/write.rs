@@ -319,5 +319,6 @@ fn plus(a: Merged, b: Merged) -> Merged {
         superseded: a.superseded + b.superseded,
         duplicate: a.duplicate + b.duplicate,
         deleted: a.deleted + b.deleted,
+        late: a.late + b.late,
     }
 }

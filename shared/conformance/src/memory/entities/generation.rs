@@ -130,12 +130,12 @@ impl Generation {
             }
             match &change.effect {
                 Effect::Upsert { order, rows, .. } if order.stated < self.spec.floor => {
-                    rows.iter().for_each(|_| merged.count(Counted::Superseded));
+                    merged.superseded += rows.len() as u64;
                 }
                 Effect::Upsert { order, rows, complete } => {
                     for row in rows {
                         let counted = self.upsert(base, slot, &change.owner, *order, row, &mut merged);
-                        merged.count(counted);
+                        merged.count(counted, change.late);
                     }
                     if *complete {
                         merged.deleted += self.speak_against(&change.owner, Absence::listed(*order));
@@ -226,11 +226,12 @@ impl Generation {
 }
 
 trait Tally {
-    fn count(&mut self, counted: Counted);
+    fn count(&mut self, counted: Counted, late: bool);
 }
 
 impl Tally for Merged {
-    fn count(&mut self, counted: Counted) {
+    fn count(&mut self, counted: Counted, late: bool) {
+        self.late += u64::from(late && matches!(counted, Counted::New | Counted::Changed));
         *match counted {
             Counted::New => &mut self.new,
             Counted::Changed => &mut self.changed,

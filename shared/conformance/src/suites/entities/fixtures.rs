@@ -84,20 +84,20 @@ pub fn provided(provider: i64, at: i64) -> Order {
 }
 
 pub fn upsert(owner: i64, order: Order, rows: &[Row]) -> RecordChange {
-    RecordChange { owner: Key::int(owner), effect: Effect::Upsert { order, rows: rows.to_vec(), complete: true } }
+    RecordChange::new(Key::int(owner), Effect::Upsert { order, rows: rows.to_vec(), complete: true })
 }
 
 pub fn incomplete(owner: i64, order: Order, rows: &[Row]) -> RecordChange {
-    RecordChange { owner: Key::int(owner), effect: Effect::Upsert { order, rows: rows.to_vec(), complete: false } }
+    RecordChange::new(Key::int(owner), Effect::Upsert { order, rows: rows.to_vec(), complete: false })
 }
 
 pub fn delete(owner: i64, stated: i64) -> RecordChange {
-    RecordChange { owner: Key::int(owner), effect: Effect::Delete { provider: None, stated: Millis(stated) } }
+    RecordChange::new(Key::int(owner), Effect::Delete { provider: None, stated: Millis(stated) })
 }
 
 pub fn delete_provided(owner: i64, provider: i64, stated: i64) -> RecordChange {
     let effect = Effect::Delete { provider: Some(provider), stated: Millis(stated) };
-    RecordChange { owner: Key::int(owner), effect }
+    RecordChange::new(Key::int(owner), effect)
 }
 
 /// Merges into generation 1 as a live change.
@@ -127,4 +127,5 @@ pub const UNCHANGED: Merged = Merged { unchanged: 1, ..NOTHING };
 pub const SUPERSEDED: Merged = Merged { superseded: 1, ..NOTHING };
 pub const DUPLICATE: Merged = Merged { duplicate: 1, ..NOTHING };
 pub const DELETED: Merged = Merged { deleted: 1, ..NOTHING };
-pub const NOTHING: Merged = Merged { new: 0, changed: 0, unchanged: 0, superseded: 0, duplicate: 0, deleted: 0 };
+pub const NOTHING: Merged =
+    Merged { new: 0, changed: 0, unchanged: 0, superseded: 0, duplicate: 0, deleted: 0, late: 0 };

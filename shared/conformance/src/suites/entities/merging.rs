@@ -2,6 +2,7 @@
 
 use super::EntitiesHarness;
 use super::fixtures::*;
+use teal::domain::RecordChange;
 use teal::ports::entities::{Gate, Merged, Writer};
 
 pub async fn a_new_row_is_visible_and_counted_as_new(harness: &dyn EntitiesHarness) {
@@ -61,6 +62,16 @@ pub async fn the_hash_decides_between_equals(harness: &dyn EntitiesHarness) {
     assert_eq!(live(&*store, "s2", &[upsert(1, with_hash(7), &[row(1, "least")])]).await, SUPERSEDED);
     assert_eq!(live(&*store, "s3", &[upsert(1, with_hash(u64::MAX), &[row(1, "most")])]).await, CHANGED);
     assert_eq!(all(&*store, &id).await, [row(1, "most")]);
+}
+
+pub async fn what_is_new_or_changed_by_a_late_change_is_counted_as_late_too(harness: &dyn EntitiesHarness) {
+    let store = harness.fresh().await;
+    open(&*store).await;
+    live(&*store, "s0", &[upsert(1, stated(110), &[row(1, "Ada")]), upsert(2, stated(110), &[row(2, "Bo")])]).await;
+    let late = |owner, name: &str| RecordChange { late: true, ..upsert(owner, stated(120), &[row(owner, name)]) };
+    let page = [late(1, "Ada"), late(2, "Bob"), late(3, "Cy"), upsert(4, stated(120), &[row(4, "Di")])];
+    let merged = live(&*store, "s1", &page).await;
+    assert_eq!(merged, Merged { new: 2, changed: 1, unchanged: 1, late: 2, ..NOTHING });
 }
 
 pub async fn the_same_slot_again_is_counted_as_the_first_time(harness: &dyn EntitiesHarness) {

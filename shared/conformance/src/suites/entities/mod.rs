@@ -47,6 +47,7 @@ macro_rules! entities_suite {
                 the_providers_order_beats_the_stated_time,
                 the_hash_decides_between_equals,
                 the_same_slot_again_is_counted_as_the_first_time,
+                what_is_new_or_changed_by_a_late_change_is_counted_as_late_too,
                 the_same_state_from_another_slot_is_a_duplicate,
                 a_state_from_before_the_floor_leaves_no_trace,
                 a_state_from_the_very_floor_counts,

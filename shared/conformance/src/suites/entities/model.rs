@@ -32,7 +32,7 @@ fn random_change(seed: &mut Seed, owners: Owners) -> RecordChange {
     let stated = Millis(FLOOR - 2 + number(seed, 9));
     let provider = (seed.below(3) > 0).then(|| number(seed, 3) - 1);
     if seed.once_in(4) {
-        return RecordChange { owner: Key::int(owner), effect: Effect::Delete { provider, stated } };
+        return RecordChange::new(Key::int(owner), Effect::Delete { provider, stated });
     }
     let mut rows: Vec<Row> = Vec::new();
     let candidates = if owners == Owners::AreTheKey { vec![owner] } else { (0..6).collect() };
@@ -47,7 +47,7 @@ fn random_change(seed: &mut Seed, owners: Owners) -> RecordChange {
     // Now and then equal for unequal content: what must not decide is who came first.
     let hash = if seed.once_in(3) { 0 } else { own };
     let order = Order { provider, stated, hash };
-    RecordChange { owner: Key::int(owner), effect: Effect::Upsert { order, rows, complete } }
+    RecordChange::new(Key::int(owner), Effect::Upsert { order, rows, complete })
 }
 
 /// Some changes, none of which states the same row twice.

@@ -139,7 +139,7 @@ impl<'db> Merge<'db> {
                 let encoded = order.encode();
                 for row in rows {
                     let counted = self.upsert(&change.owner, order, &encoded, row, absence.as_ref())?;
-                    self.count(counted);
+                    self.count(counted, change.late);
                 }
                 // Where the key is the owner, the one row's own order says what the listing would.
                 let says_it_itself = self.plan.owner_is_key && !rows.is_empty();
@@ -299,7 +299,8 @@ impl<'db> Merge<'db> {
         }
     }
 
-    fn count(&mut self, counted: Counted) {
+    fn count(&mut self, counted: Counted, late: bool) {
+        self.merged.late += u64::from(late && matches!(counted, Counted::New | Counted::Changed));
         *match counted {
             Counted::New => &mut self.merged.new,
             Counted::Changed => &mut self.merged.changed,

@@ -17,6 +17,7 @@ pub struct Change {
     pub owner: String,
     pub effect: ChangeEffect,
     pub stated: Millis,
+    pub late: bool,
 }
 
 pub enum ChangeEffect {
@@ -49,7 +50,7 @@ fn change(plan: &Plan, change: &RecordChange) -> Result<Change, Fault> {
         },
         Effect::Delete { provider, stated } => ChangeEffect::Delete(Absence::deleted(*provider, *stated)),
     };
-    Ok(Change { owner: change.owner.encode(), effect, stated: change.stated() })
+    Ok(Change { owner: change.owner.encode(), effect, stated: change.stated(), late: change.late })
 }
 
 fn row(plan: &Plan, owner: &Key, row: &Row) -> Result<ChangeRow, Fault> {

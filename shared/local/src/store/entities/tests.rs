@@ -57,7 +57,7 @@ fn row(id: i64, word: &str) -> Row {
 
 fn makes(owner: &str, order: Order, rows: &[(i64, &str)]) -> RecordChange {
     let rows = rows.iter().map(|(id, word)| row(*id, word)).collect();
-    RecordChange { owner: Key::text(owner), effect: Effect::Upsert { order, rows, complete: true } }
+    RecordChange::new(Key::text(owner), Effect::Upsert { order, rows, complete: true })
 }
 
 #[tokio::test]
@@ -170,10 +170,8 @@ async fn a_complete_record_hides_the_rows_that_it_has_no_more_but_not_what_anoth
     assert_eq!(counted, Merged { unchanged: 1, deleted: 1, ..Merged::default() });
     assert_eq!(store.keys().await, [Key::int(2), Key::int(3)]);
 
-    let incomplete = RecordChange {
-        owner: Key::text("a"),
-        effect: Effect::Upsert { order: order(30), rows: vec![], complete: false },
-    };
+    let incomplete =
+        RecordChange::new(Key::text("a"), Effect::Upsert { order: order(30), rows: vec![], complete: false });
     assert_eq!(store.merge(1, "s", &[incomplete]).await, Merged::default());
     assert_eq!(store.keys().await, [Key::int(2), Key::int(3)]);
 }
@@ -334,7 +332,7 @@ fn any_change() -> impl Strategy<Value = RecordChange> {
         1 => (proptest::option::of(0i64..3), 0i64..6)
             .prop_map(|(provider, stated)| Effect::Delete { provider, stated: Millis(stated) }),
     ];
-    ("[xyz]", effect).prop_map(|(owner, effect)| RecordChange { owner: Key::text(owner), effect })
+    ("[xyz]", effect).prop_map(|(owner, effect)| RecordChange::new(Key::text(owner), effect))
 }
 
 /// The changes, with some repeated, in another order, in batches.
@@ -429,7 +427,7 @@ fn table(shell: &Connection, name: &str, owner: &str) -> Table {
 fn expected(changes: &[RecordChange]) -> BTreeMap<String, String> {
     let mut absences: BTreeMap<&Key, Absence> = BTreeMap::new();
     let mut newest: BTreeMap<&Key, (Order, String, u64, &Row, &Key)> = BTreeMap::new();
-    for RecordChange { owner, effect } in changes {
+    for RecordChange { owner, effect, .. } in changes {
         let said = match effect {
             Effect::Delete { provider, stated } => Absence::deleted(*provider, *stated),
             Effect::Upsert { order, .. } if order.stated.0 < FLOOR => continue,

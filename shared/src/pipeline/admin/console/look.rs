@@ -252,7 +252,7 @@ impl Console {
                 let records = connector.records(stream, position, &answers_of(&raw));
                 records.ok().and_then(|mut records| {
                     let at = reject.record as usize;
-                    (at < records.len()).then(|| records.swap_remove(at))?.ok()
+                    (at < records.len()).then(|| records.swap_remove(at))?.record.ok()
                 })
             }
             RawFrom::Delivery { .. } | RawFrom::Object { .. } => serde_json::from_slice(&raw.body).ok(),
