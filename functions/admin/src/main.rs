@@ -30,6 +30,7 @@ async fn main() -> Result<(), Error> {
         ledger: ledger.clone(),
         entities: entities.clone(),
         blobs: blobs.clone(),
+        raws: blobs.clone(),
         queue: queue.clone(),
         upstream: Arc::new(NoUpstream),
         systems: systems.clone(),

@@ -82,6 +82,7 @@ impl Stages {
                 ledger: ledger.clone(),
                 entities: entities.clone(),
                 blobs: blobs.clone(),
+                raws: blobs.clone(),
                 queue: queue.clone(),
                 upstream,
                 systems: systems.clone(),

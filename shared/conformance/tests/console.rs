@@ -111,6 +111,7 @@ impl Bench {
             ledger: world.ledger.clone(),
             entities: world.entities.clone(),
             blobs: world.blobs.clone(),
+            raws: world.blobs.clone(),
             queue: world.queue.clone(),
             upstream: world.upstream.clone(),
             systems: systems.clone(),

@@ -214,6 +214,7 @@ impl Local {
                 ledger: at("poll").ledger(&ledger),
                 entities: at("poll").entities(&entity_admin),
                 blobs: at("poll").blobs(&blob_writer),
+                raws: blob_reader.clone(),
                 queue: at("poll").queue(&sender),
                 upstream,
                 systems: systems.clone(),

@@ -382,6 +382,12 @@ pub static LIMITS: Section = Section {
         key("timeout", Kind::Duration, "Longest time for one request.").default("30s"),
         key("max_wait", Kind::Duration, "Longest time that a run waits for a quota.").default("24h"),
         key("max_body", Kind::Size, "Largest answer.").default("16 MB"),
+        key(
+            "conditional",
+            Kind::Boolean,
+            "Pages are asked for only if they changed, by the ETag or time that the source gave with them.",
+        )
+        .default("false"),
     ],
 };
 

@@ -156,6 +156,8 @@ pub struct Limits {
     pub max_wait: Duration,
     /// Largest answer.
     pub max_body: usize,
+    /// Whether pages that are known are asked for only if they changed.
+    pub conditional: bool,
 }
 
 #[derive(Debug)]

@@ -343,6 +343,12 @@ pub fn cursor_key(source: &SourceId, stream: &StreamName) -> ItemKey {
     ItemKey::new(source_part(source), format!("cursor#{stream}"))
 }
 
+/// What a source gave with the pages of a stream to recognise them by.
+#[must_use]
+pub fn pages_known_key(source: &SourceId, stream: &StreamName, mode: Mode) -> ItemKey {
+    ItemKey::new(source_part(source), format!("pages#{stream}#{}", mode.as_str()))
+}
+
 #[must_use]
 pub fn log_head_key(source: &SourceId) -> ItemKey {
     ItemKey::new(source_part(source), "log")

@@ -6,6 +6,7 @@ mod atomic_switch;
 mod backups;
 mod coalescing;
 mod concurrency;
+mod conditional;
 mod confirm;
 mod deliveries;
 mod errands;

@@ -217,6 +217,7 @@ async fn a_run_that_took_long_to_start_lists_what_changed_until_it_did() {
         ledger: bench.world.through(&Meanwhile(Arc::new(Mutex::new(Some(what.boxed()))))).ledger,
         entities: poll.entities.clone(),
         blobs: poll.blobs.clone(),
+        raws: poll.raws.clone(),
         queue: poll.queue.clone(),
         upstream: poll.upstream.clone(),
         systems: poll.systems.clone(),

@@ -105,7 +105,8 @@ fn limits(cx: &mut Cx<'_>, source: &Object<'_>) -> Option<Limits> {
     let (timeout, max_wait) = (positive(cx, &object, "timeout"), object.duration(cx, "max_wait"));
     let concurrency = object.get("concurrency").and_then(|_| object.integer(cx, "concurrency"));
     let concurrency = concurrency.and_then(|number| usize::try_from(number).ok());
-    Some(Limits { per_second, concurrency, attempts: attempts?, timeout, max_wait, max_body })
+    let conditional = object.boolean(cx, "conditional");
+    Some(Limits { per_second, concurrency, attempts: attempts?, timeout, max_wait, max_body, conditional })
 }
 
 /// Requests a second.

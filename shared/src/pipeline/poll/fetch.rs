@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
 
+use super::conditional::Conditional;
 use super::lanes::{Halt, Lanes};
 use super::{Poll, Polled, Progress, page};
 use crate::config::{Limits, Source};
@@ -52,6 +53,20 @@ impl Poll {
         lanes: &Lanes<'_>,
         session: &mut dyn Session,
         stream: &StreamName,
+        progress: StreamProgress,
+    ) -> Result<Option<Halt>, StageError> {
+        let mut pages = self.conditional(lanes, stream).await?;
+        let halt = self.read_on(lanes, session, &mut pages, stream, progress).await?;
+        self.remember(pages).await?;
+        Ok(halt)
+    }
+
+    async fn read_on(
+        &self,
+        lanes: &Lanes<'_>,
+        session: &mut dyn Session,
+        pages: &mut Conditional,
+        stream: &StreamName,
         mut progress: StreamProgress,
     ) -> Result<Option<Halt>, StageError> {
         let mut is_open = false;
@@ -67,9 +82,9 @@ impl Poll {
                 session.open(stream, &position)?;
                 is_open = true;
             }
-            match self.page(lanes, session, (stream, &position)).await? {
+            match self.page(lanes, session, pages, (stream, &position)).await? {
                 Fetched::Page { answers, next } => {
-                    let stored = self.store(lanes, stream, &mut progress, position, answers, next).await?;
+                    let stored = self.store(lanes, pages, stream, &mut progress, position, (answers, next)).await?;
                     if let Err(why) = stored {
                         return Ok(Some(Halt::GaveUp { outcome: Outcome::PartialError, why }));
                     }
@@ -142,6 +157,7 @@ impl Poll {
         &self,
         lanes: &Lanes<'_>,
         session: &mut dyn Session,
+        pages: &mut Conditional,
         (stream, position): (&StreamName, &serde_json::Value),
     ) -> Result<Fetched, StageError> {
         let (at, source) = (lanes.at, lanes.source);
@@ -169,7 +185,7 @@ impl Poll {
                 Step::Exhausted { quota: false, why } => {
                     return Ok(Fetched::Halted(Halt::GaveUp { outcome: Outcome::PartialError, why }));
                 }
-                Step::Ask(request) => match self.send(at, source, request).await? {
+                Step::Ask(request) => match self.ask_for_page(lanes, pages, request).await? {
                     Ok(response) => {
                         session.answer(self.clock.now(), response)?;
                         answered = true;
@@ -212,7 +228,7 @@ impl Poll {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         at: &Progress,
         source: &Source,
@@ -251,16 +267,18 @@ impl Poll {
     async fn store(
         &self,
         lanes: &Lanes<'_>,
+        pages: &mut Conditional,
         stream: &StreamName,
         progress: &mut StreamProgress,
         position: serde_json::Value,
-        mut answers: Vec<Answered>,
-        next: Next,
+        (mut answers, next): (Vec<Answered>, Next),
     ) -> Result<Result<(), String>, StageError> {
         let at = lanes.at;
         let run = &at.run.value;
         let slot = progress.slots;
         let asked = answers.iter().map(|answer| answer.asked).min().unwrap_or(run.started);
+        let key = RawKey::page(&at.source, &run.id, stream, slot, self.entropy.next());
+        pages.store(&key, answers.iter_mut().map(|answer| &mut answer.response.headers));
         let Some(Answered { method, url, response, .. }) = answers.pop() else {
             return Err(StageError::Impossible(format!("stream '{stream}': the connector gave a page of no answer")));
         };
@@ -287,7 +305,6 @@ impl Poll {
             from: RawFrom::Page { stream: stream.clone(), slot, position, method, url, status, parts },
         };
         let raw = Raw { head, body };
-        let key = RawKey::page(&at.source, &run.id, stream, slot, self.entropy.next());
         if mutants::on(Mutant::CursorBeforePage) {
             let moved = StreamProgress { slots: slot + 1, ..progress.clone() };
             let stream = ledger::stream_key(&run.id, &at.source, stream);

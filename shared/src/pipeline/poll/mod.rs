@@ -9,6 +9,7 @@
 //! the message of every slot that is not applied.
 
 mod adopt;
+mod conditional;
 mod errand;
 mod fetch;
 mod keep;
@@ -33,12 +34,14 @@ use crate::domain::{Message, Millis, Mode, Outcome, Run, RunId, RunState, Source
 use crate::metrics::Meter;
 use crate::mutants::{self, Mutant};
 use crate::ports::queue::{Outgoing, send_all};
-use crate::ports::{BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
+use crate::ports::{BlobReader, BlobWriter, Clock, EntityAdmin, Entropy, Ledger, QueueSender, Upstream, Write};
 
 pub struct Poll {
     pub ledger: Arc<dyn Ledger>,
     pub entities: Arc<dyn EntityAdmin>,
     pub blobs: Arc<dyn BlobWriter>,
+    /// Pages that a source says are as they were.
+    pub raws: Arc<dyn BlobReader>,
     pub queue: Arc<dyn QueueSender>,
     pub upstream: Arc<dyn Upstream>,
     pub systems: Arc<Systems>,

@@ -96,6 +96,7 @@ fn system(hook: config::Webhook) -> System {
             timeout: second,
             max_wait: second,
             max_body: 1,
+            conditional: false,
         },
     };
     System {
