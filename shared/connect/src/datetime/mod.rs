@@ -17,7 +17,7 @@ mod tests;
 pub use duration::IsoDuration;
 pub(crate) use iso::read_iso;
 pub use min_max::MinMaxDatetime;
-pub use moment::Moment;
+pub use moment::{Moment, Precision};
 
 use crate::interpolate::number;
 

@@ -17,6 +17,34 @@ pub struct Moment {
     offset: Option<i32>,
 }
 
+/// How much of a time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// The fraction only where there is one.
+    Auto,
+    Hours,
+    Minutes,
+    Seconds,
+    Milliseconds,
+    Microseconds,
+}
+
+impl Precision {
+    /// By the name that Python has for it.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "auto" => Self::Auto,
+            "hours" => Self::Hours,
+            "minutes" => Self::Minutes,
+            "seconds" => Self::Seconds,
+            "milliseconds" => Self::Milliseconds,
+            "microseconds" => Self::Microseconds,
+            _ => return None,
+        })
+    }
+}
+
 impl Moment {
     /// Years outside 1 to 9999 are refused, and what is finer than a microsecond is cut off.
     pub fn new(civil: DateTime, offset: Option<i32>) -> Result<Self, DatetimeError> {
@@ -111,11 +139,22 @@ impl Moment {
 
     /// ISO 8601, the fraction only where there is one.
     pub fn write_iso(&self, out: &mut String, separator: char) {
+        self.write_iso_to(out, separator, Precision::Auto);
+    }
+
+    /// ISO 8601 as far as the precision goes.
+    pub fn write_iso_to(&self, out: &mut String, separator: char, precision: Precision) {
         let (date, time) = (self.civil.date(), self.civil.time());
-        let _ = write!(out, "{date}{separator}{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
-        if self.microsecond() != 0 {
-            let _ = write!(out, ".{:06}", self.microsecond());
-        }
+        let (hour, minute, second, fraction) = (time.hour(), time.minute(), time.second(), self.microsecond());
+        let _ = write!(out, "{date}{separator}{hour:02}");
+        let _ = match precision {
+            Precision::Hours => Ok(()),
+            Precision::Minutes => write!(out, ":{minute:02}"),
+            Precision::Auto if fraction == 0 => write!(out, ":{minute:02}:{second:02}"),
+            Precision::Seconds => write!(out, ":{minute:02}:{second:02}"),
+            Precision::Milliseconds => write!(out, ":{minute:02}:{second:02}.{:03}", fraction / 1000),
+            Precision::Auto | Precision::Microseconds => write!(out, ":{minute:02}:{second:02}.{fraction:06}"),
+        };
         if let Some(offset) = self.offset {
             write_offset(out, offset, ":");
         }

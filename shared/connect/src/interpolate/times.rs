@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 
 use super::call::{Args, Fault, Outcome, needed};
 use super::value::Py;
-use crate::datetime::{self, DAY, DatetimeError, Moment};
+use crate::datetime::{self, DAY, DatetimeError, Moment, Precision};
 
 const MOMENT: &[&str] =
     &["strftime", "isoformat", "timestamp", "date", "weekday", "isoweekday", "replace", "astimezone", "toordinal"];
@@ -71,13 +71,22 @@ pub(super) fn call<'a>(owner: &Py<'a>, name: &str, args: Args<'a>) -> Outcome<'a
             }
         }
         "isoformat" => {
-            let [separator] = args.bind(["sep"])?;
             if matches!(owner, Py::Date(_)) {
-                return Ok(Py::text(date.to_string()));
+                return args.bind([]).map(|[]| Py::text(date.to_string()));
             }
-            let separator = separator.as_ref().and_then(Py::as_str).and_then(|text| text.chars().next());
+            let [separator, precision] = args.bind(["sep", "timespec"])?;
+            let separator = match &separator {
+                None => 'T',
+                Some(text) => one_character(text).ok_or_else(|| Fault::kind("a text of one character", text))?,
+            };
+            let precision = match &precision {
+                None => Precision::Auto,
+                Some(Py::Text(name)) => Precision::of(name)
+                    .ok_or_else(|| Fault::Fails(format!("isoformat: there is no timespec '{name}'")))?,
+                Some(other) => return Err(Fault::kind("a text as timespec", other)),
+            };
             let mut out = String::new();
-            moment.write_iso(&mut out, separator.unwrap_or('T'));
+            moment.write_iso_to(&mut out, separator, precision);
             Ok(Py::text(out))
         }
         "timestamp" => Ok(Py::Float(moment.seconds())),
@@ -88,6 +97,11 @@ pub(super) fn call<'a>(owner: &Py<'a>, name: &str, args: Args<'a>) -> Outcome<'a
         "astimezone" => moment.to_utc().map(Py::Moment).map_err(fails),
         _ => replace(owner, &moment, args),
     }
+}
+
+fn one_character(text: &Py) -> Option<char> {
+    let mut characters = text.as_str()?.chars();
+    characters.next().filter(|_| characters.next().is_none())
 }
 
 fn replace<'a>(owner: &Py<'a>, moment: &Moment, args: Args<'a>) -> Outcome<'a> {
