@@ -117,6 +117,14 @@ impl Requester {
         (cx.problems.len() == problems).then_some(requester)
     }
 
+    /// The headers, except for what the authenticator adds.
+    pub fn headers(&self, cx: &Context) -> Result<Map, Failure> {
+        match self.headers.render(cx, false)? {
+            Data::Form(members) => Ok(members),
+            Data::Text(_) => Err(Failure::system("request headers can't be a text; write a map")),
+        }
+    }
+
     /// The request, except for what its authenticator adds.
     pub fn parts(&self, cx: &Context, properties: Option<&Value>) -> Result<Parts, Failure> {
         let mut parts = Parts {
@@ -124,10 +132,7 @@ impl Requester {
                 Data::Form(members) => members,
                 Data::Text(_) => Map::new(),
             },
-            headers: match self.headers.render(cx, false)? {
-                Data::Form(members) => members,
-                Data::Text(_) => return Err(Failure::system("request headers can't be a text; write a map")),
-            },
+            headers: self.headers(cx)?,
             ..Parts::default()
         };
         match &self.body {

@@ -214,10 +214,14 @@ impl<'a> Py<'a> {
             return Err(Fault::Type(format!("unhashable type: '{}'", key.kind())));
         }
         Ok(match (self, key) {
-            (Self::Object(members), Py::Text(key)) => members.get(key).map(Py::of),
+            (Self::Object(members), Py::Text(key)) => members.get(key).map(|value| match value {
+                Value::Object(headers) if **key == *"headers" => Py::Headers(headers),
+                value => Py::of(value),
+            }),
             (Self::Slice(slice), Py::Text(key)) => slice.members().get(key).map(Py::of),
             (Self::Headers(members), Py::Text(key)) => {
-                members.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| Py::of(value))
+                let other_case = || members.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+                members.get(key).or_else(|| other_case().map(|(_, value)| value)).map(Py::of)
             }
             (Self::Dict(members) | Self::Namespace(members), key) => {
                 members.borrow().iter().find(|(known, _)| known.equals(key)).map(|(_, value)| value.clone())

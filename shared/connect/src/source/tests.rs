@@ -295,6 +295,30 @@ fn a_job_is_created_asked_after_and_downloaded() {
 }
 
 #[test]
+fn what_follows_on_a_job_sees_its_answers_and_the_headers_of_their_requests() {
+    let with_headers = |path: &str, headers: Value| requester_with(path, &json!({ "request_headers": headers }));
+    let scope = "{{ stream_slice.extra_fields['creation_response'].request.headers['x-scope'] }}";
+    let retriever = json!({"type": "AsyncRetriever", "record_selector": selector(),
+        "status_mapping": {"type": "AsyncJobStatusMap", "running": [], "completed": ["done"], "failed": [], "timeout": []},
+        "status_extractor": {"type": "DpathExtractor", "field_path": ["status"]},
+        "creation_requester": with_headers("jobs", json!({"X-Scope": "{{ config['scope'] }}"})),
+        "polling_requester": with_headers("jobs/{{ creation_response.headers['Job-Id'] }}", json!({"Y-Scope": scope})),
+        "download_requester": requester("{{ polling_response.request.headers['y-scope'] }}")});
+    let mut stream = stream(&json!({}), &json!({}));
+    stream["retriever"] = retriever;
+    let outcome = read(&manifest(&stream, &json!({})), json!({"scope": "mine"}), &Value::Null, |request| {
+        match path(request).as_str() {
+            "/jobs" => Response { headers: vec![("job-id".into(), "7".into())], ..ok(&json!({})) },
+            "/jobs/7" => ok(&json!({"status": "done"})),
+            "/mine" => ok(&json!([{"id": 0}, {"id": 1}])),
+            other => panic!("nobody asked for {other}"),
+        }
+    })
+    .unwrap();
+    assert_eq!(ids(&outcome), [0, 1]);
+}
+
+#[test]
 fn a_job_that_fails_is_tried_three_times() {
     let retriever = json!({"type": "AsyncRetriever", "record_selector": selector(),
         "status_mapping": {"type": "AsyncJobStatusMap", "running": [], "completed": [], "failed": ["bad"], "timeout": []},

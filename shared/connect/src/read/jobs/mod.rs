@@ -25,6 +25,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::http::{Parts, headers_value};
 use crate::interpolate::StreamSlice;
 use crate::paginate::Facts;
+use crate::requester::Requester;
 use crate::session::{Level, Session};
 use crate::source::stream::{Retriever, Stream};
 
@@ -104,19 +105,29 @@ impl JobRun {
         }
     }
 
-    fn slice(&self) -> Arc<StreamSlice> {
+    fn slice(&self, session: &Session, now: Timestamp) -> Result<Arc<StreamSlice>, Failure> {
+        let plan = self.plan()?;
+        let slice = |extra| StreamSlice::new(self.pos.partition.values.clone(), self.pos.cursor.clone(), extra);
+        // An answer is seen with its request's headers. Those aren't kept with the job: they may hold secrets.
+        let with_request = |answer: &Value, requester: &Requester, extra: &Map| -> Result<Value, Failure> {
+            let slice = slice(extra.clone());
+            let headers = requester.headers(&session.scope(now, Some(&slice), &Value::Null))?;
+            let mut members = answer.as_object().cloned().unwrap_or_default();
+            members.entry("request").or_insert_with(|| member("headers", headers.into()).into());
+            Ok(members.into())
+        };
         let mut extra = self.pos.partition.extra.clone();
         if self.job.phase != Phase::Create {
-            extra.insert("creation_response".to_owned(), self.job.creation.clone());
+            extra.insert("creation_response".to_owned(), with_request(&self.job.creation, &plan.creation, &extra)?);
         }
         if matches!(self.job.phase, Phase::Download | Phase::Target) {
-            extra.insert("polling_response".to_owned(), self.job.polled.clone());
+            extra.insert("polling_response".to_owned(), with_request(&self.job.polled, &plan.polling, &extra)?);
         }
         if self.job.phase == Phase::Download {
             let target = self.job.targets.get(self.job.target).cloned().unwrap_or_else(|| "".into());
             extra.insert("download_target".to_owned(), target);
         }
-        Arc::new(StreamSlice::new(self.pos.partition.values.clone(), self.pos.cursor.clone(), extra))
+        Ok(Arc::new(slice(extra)))
     }
 
     pub fn step(&mut self, session: &mut Session, now: Timestamp) -> Result<Progress<Option<Vec<Record>>>, Failure> {
@@ -229,7 +240,7 @@ impl JobRun {
             Phase::Delete => plan.delete.as_ref(),
         };
         let Some(requester) = requester else { return Ok(()) };
-        let mut fetch = Fetch::new(requester.clone(), Some(self.slice()));
+        let mut fetch = Fetch::new(requester.clone(), Some(self.slice(session, now)?));
         if let (Phase::Download, Some(paginator)) = (self.job.phase, &plan.paginator) {
             let token = self.job.token.clone().or_else(|| paginator.first_token());
             let mut extra = Parts::default();
@@ -319,7 +330,7 @@ impl JobRun {
 
     /// The records of downloaded answers; the position stays.
     pub fn records_of(&self, answers: &[Response], session: &Session, now: Timestamp) -> Result<Vec<Record>, Failure> {
-        let (slice, plan) = (self.slice(), self.plan()?);
+        let (slice, plan) = (self.slice(session, now)?, self.plan()?);
         let cx = seen(session, &slice, &Value::Null, now);
         let mut records = Vec::new();
         for response in answers {
@@ -335,7 +346,7 @@ impl JobRun {
         session: &mut Session,
         now: Timestamp,
     ) -> Result<Vec<Record>, Failure> {
-        let slice = self.slice();
+        let slice = self.slice(session, now)?;
         let none = Value::Null;
         let cx = seen(session, &slice, &none, now);
         let plan = self.plan()?;
