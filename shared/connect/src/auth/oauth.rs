@@ -25,6 +25,8 @@ pub struct OAuth {
     client_secret: Option<Template>,
     refresh_token: Option<Template>,
     access_token: Option<Template>,
+    /// Until when that one is good.
+    expires: Option<Template>,
     grant_type: Template,
     body: TemplatedMap,
     headers: TemplatedMap,
@@ -104,6 +106,7 @@ impl OAuth {
             client_secret: node.template("client_secret", cx),
             refresh_token: node.template("refresh_token", cx),
             access_token: node.template("access_token_value", cx),
+            expires: node.template("token_expiry_date", cx),
             grant_type,
             body: map(node, "refresh_request_body", cx)?,
             headers: map(node, "refresh_request_headers", cx)?,
@@ -139,7 +142,23 @@ impl OAuth {
         if self.endpoint.is_none() && self.access_token.is_some() {
             return Ok(true);
         }
-        Ok(session.tokens.get(&self.id).is_some_and(|token| token.expires.is_some_and(|expires| now <= expires)))
+        let expires = match session.tokens.get(&self.id) {
+            Some(token) => token.expires,
+            None => self.given_until(session, now)?,
+        };
+        Ok(expires.is_some_and(|expires| now <= expires))
+    }
+
+    /// How long the token is good that the manifest gives, where it says so.
+    fn given_until(&self, session: &Session, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+        let (Some(token), Some(expires)) = (&self.access_token, &self.expires) else { return Ok(None) };
+        let cx = session.scope(now, None, &Value::Null);
+        let expires = expires.render_text(&cx)?;
+        if expires.is_empty() || token.render_text(&cx)?.is_empty() {
+            return Ok(None);
+        }
+        let at = point::lenient(&expires);
+        at.map(Some).ok_or_else(|| Failure::config("'token_expiry_date' gives no moment; check the configuration"))
     }
 
     /// Whatever the token says of itself, the next request gets a new one.
@@ -198,7 +217,11 @@ impl OAuth {
             }
         };
         if !in_header {
-            out.insert(self.names.client_id.render_text(cx)?, credential("client_id", &self.client_id)?);
+            let client_id = credential("client_id", &self.client_id)?;
+            if self.updater.is_none() && !crate::python::is_truthy(&client_id) {
+                return Err(Failure::system("'client_id' gives nothing; check it and the configuration"));
+            }
+            out.insert(self.names.client_id.render_text(cx)?, client_id);
             out.insert(self.names.client_secret.render_text(cx)?, credential("client_secret", &self.client_secret)?);
         }
         let refresh_token = match &self.updater {

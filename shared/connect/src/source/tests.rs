@@ -390,6 +390,47 @@ fn an_access_token_is_fetched_once_and_renewed_when_refused() {
     assert_eq!(tokens, 2);
 }
 
+/// A stream whose access tokens come from a token endpoint; how often that was asked.
+fn read_with_oauth(more: &Value, config: Value) -> Result<i32, Failure> {
+    let mut auth = json!({"type": "OAuthAuthenticator", "token_refresh_endpoint": "https://login.example.com/token",
+        "client_id": "{{ config['id'] }}", "client_secret": "{{ config['secret'] }}", "refresh_token": "r"});
+    auth.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let requester = requester_with("things", &json!({ "authenticator": auth }));
+    let text = manifest(&stream(&json!({ "requester": requester }), &json!({})), &json!({}));
+    let mut tokens = 0;
+    read(&text, config, &Value::Null, |request| {
+        if path(request) != "/token" {
+            return ok(&things(0..1));
+        }
+        tokens += 1;
+        ok(&json!({"access_token": "t", "expires_in": 3600}))
+    })?;
+    Ok(tokens)
+}
+
+#[test]
+fn a_client_without_an_id_asks_for_no_token_and_one_without_a_secret_does() {
+    let failure = read_with_oauth(&json!({}), json!({"secret": "hush"})).unwrap_err();
+    assert!(failure.message.contains("client_id"), "{failure}");
+    assert_eq!(read_with_oauth(&json!({}), json!({"id": "me"})), Ok(1));
+    let basic = json!({"refresh_request_headers": {"Authorization": "Basic bWU6aHVzaA=="}});
+    assert_eq!(read_with_oauth(&basic, json!({})), Ok(1), "whoever it is stands in the header");
+}
+
+#[test]
+fn an_access_token_that_the_configuration_holds_is_used_until_it_expires() {
+    let given = json!({"access_token_value": "{{ config['token'] }}", "token_expiry_date": "{{ config['expires'] }}"});
+    for (token, expires, asked) in [
+        ("given", "2024-03-15T13:00:00Z", 0),
+        ("given", "2024-03-15T11:00:00Z", 1),
+        ("given", "", 1),
+        ("", "2024-03-15T13:00:00Z", 1),
+    ] {
+        let config = json!({"id": "me", "secret": "hush", "token": token, "expires": expires});
+        assert_eq!(read_with_oauth(&given, config), Ok(asked), "{token} {expires}");
+    }
+}
+
 #[test]
 fn waits_follow_the_strategy_that_the_manifest_names() {
     let handler = json!({"type": "DefaultErrorHandler", "max_retries": 2,
