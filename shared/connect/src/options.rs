@@ -39,7 +39,7 @@ impl RequestOption {
             }
         };
         // An option knows no parameters of its own, except those of its authenticator, which its template keeps.
-        let name = node.template("field_name", cx);
+        let name = node.template("field_name", cx).filter(|name| !name.text().is_empty());
         let path = node.templates("field_path", cx);
         match (name, path.is_empty()) {
             (Some(_), false) => cx.report(node, "give either 'field_name' or 'field_path', not both"),

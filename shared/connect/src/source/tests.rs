@@ -493,6 +493,19 @@ fn every_problem_of_a_stream_is_reported_at_once_with_its_place() {
 }
 
 #[test]
+fn a_request_option_whose_name_is_empty_has_none() {
+    let mut paginator = offset_pages(2);
+    paginator["page_size_option"]["field_name"] = json!("");
+    let (source, mut session) =
+        build(&manifest(&stream(&json!({ "paginator": paginator }), &json!({})), &json!({})), json!({}));
+    let Ok(Progress::Done(built)) = source.building(None).unwrap().step(&mut session, Timestamp::UNIX_EPOCH) else {
+        panic!("nothing has to be asked for")
+    };
+    let text = super::listed(built[0].stream.as_ref().unwrap_err());
+    assert!(text.contains("paginator.page_size_option: a request option needs 'field_name'"), "{text}");
+}
+
+#[test]
 fn no_secret_is_in_a_failure_or_a_position() {
     let auth = json!({"type": "ApiKeyAuthenticator", "api_token": "{{ config['key'] }}",
         "inject_into": {"type": "RequestOption", "inject_into": "request_parameter", "field_name": "api_key"}});
