@@ -11,7 +11,7 @@ use super::time::Millis;
 pub struct RecordChange {
     pub owner: Key,
     pub effect: Effect,
-    /// A listing before should have had it.
+    /// By its own cursor it is older than what the listing before had come to.
     pub late: bool,
 }
 

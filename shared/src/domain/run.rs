@@ -199,7 +199,8 @@ pub struct RowCounts {
     pub rejected: u64,
     /// Rows that went. Not part of the equation: no record maps to them.
     pub deleted: u64,
-    /// New and changed ones that a listing before should have brought. Not part of the equation either.
+    /// New and changed ones of records that by their own cursor are older than what the listing before had come to.
+    /// Not part of the equation either.
     #[serde(default)]
     pub late: u64,
 }

@@ -173,13 +173,13 @@ pub async fn wake(
 
 /// What a delivery wanted and can't have.
 #[must_use]
-pub fn reject(source: &SourceId, cause: &RawKey, config: &ConfigHash, why: String, at: Millis) -> Reject {
+pub fn reject(source: &SourceId, cause: &RawKey, config: &ConfigHash, rule: usize, why: String, at: Millis) -> Reject {
     Reject {
         source: source.clone(),
         stream: StreamName::new("webhook"),
         entity: None,
         key: None,
-        record: 0,
+        record: u32::try_from(rule).unwrap_or(u32::MAX),
         reason: Code::NotFetched.reason(None, why),
         raw: cause.clone(),
         config: config.clone(),

@@ -22,6 +22,7 @@
 //!                     request                          Request: what asked for the last run
 //!                     sweep                            how far upkeep is in looking for lost deliveries
 //!                     cursor#{stream}                  where the next incremental run starts
+//!                     pages#{stream}#{mode}            what its pages are known by
 //!                     log                              next number of its change log
 //! log#{source}        {n:012}                          LogEntry
 //! seen#{source}       {raw}                            when it was entered in the change log, or put aside
@@ -31,7 +32,7 @@
 //! source#{source}     cursor-of#{hash}                 how far a paging errand is
 //!                     lease-of-webhook                 Channels: the webhook's lease
 //!                     gaps                             Gaps: when it was last looked for what never came
-//! reject              {raw}#{entity}#{configuration}#{record:06}#{n}   Reject
+//! reject              {raw}#{entity}#{configuration:.12}#{record:06}#{n}   Reject
 //! run#{run}           restore                          Restore: what a restoring run restores
 //! backup              progress                         the backup that is being made, and how far it is
 //!                     last                             the last one that was made

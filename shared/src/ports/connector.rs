@@ -66,7 +66,7 @@ pub trait Connector: Send + Sync {
 pub struct Taken {
     /// Or why it can't be read: it alone is rejected then, and not its page.
     pub record: Result<Value, String>,
-    /// By its own cursor, the listing before should have had it.
+    /// By its own cursor it is older than what the listing before had come to.
     pub late: bool,
 }
 
@@ -121,6 +121,9 @@ pub struct Answered {
     pub url: String,
     pub asked: Millis,
     pub response: Response,
+    /// Whether the same body would mean the same page. Not where a list ends because its headers name no next page:
+    /// those may come to name one while the body stays.
+    pub by_body: bool,
 }
 
 /// The answers that a stored page is made of.

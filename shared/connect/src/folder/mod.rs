@@ -145,7 +145,7 @@ impl Reading {
     }
 
     fn answered(&self, method: &str, path: &str, asked: Millis, response: Response) -> Answered {
-        Answered { method: method.to_owned(), url: format!("{}/{path}", self.url), asked, response }
+        Answered { method: method.to_owned(), url: format!("{}/{path}", self.url), asked, response, by_body: false }
     }
 }
 
@@ -173,7 +173,7 @@ impl Session for Reading {
             let (path, response) = (entry.path.clone(), Response { status: 422, headers, body: Bytes::new() });
             files.pop();
             let url = format!("{}/{path}", self.url);
-            self.answers.push(Answered { method: READ.to_owned(), url, asked: now, response });
+            self.answers.push(Answered { method: READ.to_owned(), url, asked: now, response, by_body: false });
         }
         let (_, after, more) = self.listed.take().expect("it was there above");
         let answers = std::mem::take(&mut self.answers);

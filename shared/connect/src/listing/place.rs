@@ -86,9 +86,11 @@ impl Place {
         };
         session.served = None;
         let Some(run) = &mut machine.run else {
+            // It is a parent's.
+            let by_body = !machine.reader.stream.has_parents_by_headers();
             return Ok(match machine.reader.next(session, now)? {
                 Progress::Need(Need::Wait(wait)) => Stepped::Need(Need::Wait(wait)),
-                Progress::Need(need) => match self.take_page() {
+                Progress::Need(need) => match self.take_page(by_body) {
                     true => {
                         self.ahead = Some(need);
                         Stepped::Page
@@ -98,11 +100,11 @@ impl Place {
                 Progress::Done(Some(run)) => {
                     self.stirred |= session.served.is_some();
                     machine.run = Some(run);
-                    if self.take_page() { Stepped::Page } else { Stepped::On }
+                    if self.take_page(by_body) { Stepped::Page } else { Stepped::On }
                 }
                 Progress::Done(None) => {
                     machine.reader.finish(now);
-                    if self.take_page() { Stepped::Page } else { Stepped::End(self.cursor()) }
+                    if self.take_page(by_body) { Stepped::Page } else { Stepped::End(self.cursor()) }
                 }
             });
         };
@@ -116,7 +118,8 @@ impl Place {
             Progress::Need(need) => Ok(Stepped::Need(need)),
             Progress::Done(None) => Ok(Stepped::On),
             Progress::Done(Some(_)) => {
-                if !self.take_page() {
+                let by_body = !run.ends_by_headers();
+                if !self.take_page(by_body) {
                     // Nobody had to be asked for it.
                     let (method, url, response) = match (embedded, session.served.take()) {
                         (Some(body), _) => {
@@ -130,18 +133,19 @@ impl Place {
                         (None, None) => return Err(Failure::system("a page came of no answer")),
                     };
                     let asked = Millis(self.from.started.as_millisecond());
-                    self.parts.push(Answered { method, url, asked, response });
+                    self.parts.push(Answered { method, url, asked, response, by_body: false });
                 }
                 Ok(Stepped::Page)
             }
         }
     }
 
-    /// What was answered last is part of a page.
-    pub(super) fn take_page(&mut self) -> bool {
+    /// What was answered last is part of a page, the last of its parts. `by_body`: whether the bodies say all of it.
+    pub(super) fn take_page(&mut self, by_body: bool) -> bool {
         let page = self.answered.take().and_then(|given| given.page);
         let is_one = page.is_some();
         self.parts.extend(page);
+        self.parts.iter_mut().for_each(|part| part.by_body &= by_body);
         is_one
     }
 

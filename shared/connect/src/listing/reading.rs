@@ -260,6 +260,7 @@ impl Reading {
                 url: sent.url,
                 asked: sent.asked,
                 response: response.clone(),
+                by_body: true,
             }),
             is_job: sent.purpose == Purpose::Job,
         });

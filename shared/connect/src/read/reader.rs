@@ -282,6 +282,15 @@ impl Run {
         }
     }
 
+    /// Whether the page that was read last is the last because of its headers, and could be another one's neighbour
+    /// without a change of its body.
+    pub fn ends_by_headers(&self) -> bool {
+        match self {
+            Self::Simple(run, _) => run.ends_by_headers(),
+            Self::Job(_) => true,
+        }
+    }
+
     /// Whether several answers make a page.
     pub fn reads_parts(&self) -> bool {
         matches!(self, Self::Simple(run, _) if run.reads_parts())

@@ -6,6 +6,7 @@ use crate::cursor::migration::LegacyToPerPartition;
 use crate::cursor::{Cursor, point};
 use crate::datetime::IsoDuration;
 use crate::node::{Compiler, Node};
+use crate::paginate::Paginator;
 use crate::partition::Router;
 use crate::read::jobs::Async;
 use crate::read::simple::Simple;
@@ -139,6 +140,17 @@ impl Stream {
             Retriever::Async(_) => true,
         };
         own || self.router().parents().iter().any(|parent| parent.asks_for_tokens())
+    }
+
+    /// Whether a parent's list goes on as the headers of its answers say.
+    pub fn has_parents_by_headers(&self) -> bool {
+        self.router().parents().iter().any(|parent| {
+            let by_headers = match &parent.retriever {
+                Retriever::Simple(plan) => plan.paginator.as_ref().is_some_and(Paginator::needs_headers),
+                Retriever::Async(_) => true,
+            };
+            by_headers || parent.has_parents_by_headers()
+        })
     }
 
     pub fn needs_schema(&self) -> bool {

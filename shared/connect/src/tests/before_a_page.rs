@@ -233,6 +233,57 @@ fn a_parents_page_has_no_records_of_its_own_and_none_at_all_is_an_end() {
     assert!(none.records.is_empty());
 }
 
+const BY_LINK: &str = "
+              paginator:
+                type: DefaultPaginator
+                page_token_option: {type: RequestPath}
+                page_size_option: {type: RequestOption, inject_into: request_parameter, field_name: size}
+                pagination_strategy:
+                  type: CursorPagination
+                  page_size: 2
+                  cursor_value: \"{{ headers.get('x-next') or '' }}\"
+                  stop_condition: \"{{ not headers.get('x-next') }}\"
+";
+
+/// Of each page whether its body says all.
+fn said_by_bodies(mut listing: Listing, source: impl Fn(&Request) -> Response) -> Vec<bool> {
+    let mut said = Vec::new();
+    loop {
+        match listing.step() {
+            Step::Ask(request) => listing.session.answer(listing.now, source(&request)).unwrap(),
+            Step::Page { answers, next } => {
+                said.extend(answers.iter().map(|answer| answer.by_body));
+                if matches!(next, Next::End { .. }) {
+                    return said;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_full_page_that_is_the_last_by_its_headers_is_not_said_by_its_body() {
+    let own = format!(
+        "streams:\n  - type: DeclarativeStream\n    name: things\n    retriever:\n{}{BY_LINK}",
+        "              requester: {url_base: https://api.example.com, path: things}\n              \
+         record_selector: {extractor: {field_path: [data]}}"
+    );
+    let pages = |last: Value| {
+        move |request: &Request| match request.url.contains("second") {
+            true => json(&json!({ "data": last })),
+            false => response(200, &[("x-next", "https://api.example.com/second")], r#"{"data":[{"id":1},{"id":2}]}"#),
+        }
+    };
+    assert_eq!(said_by_bodies(listing(&own), pages(json!([{ "id": 3 }]))), [true, true], "there is room for more");
+    assert_eq!(said_by_bodies(listing(&own), pages(json!([{ "id": 3 }, { "id": 4 }]))), [true, false]);
+
+    let by_parents = format!("{PARENTS}{}", BY_LINK.replace('\n', "\n  "));
+    let source = |request: &Request| json(&json!({ "data": [{ "id": request.url.len() }] }));
+    assert_eq!(said_by_bodies(listing(&by_parents), source), [false, true], "what a parent lacks, its children lack");
+    assert_eq!(said_by_bodies(listing(PARENTS), source), [true, true]);
+}
+
 #[test]
 fn a_token_that_the_source_replaces_at_each_use_is_refused_with_the_reason() {
     let text = format!("{HEAD}{OAUTH}").replace(

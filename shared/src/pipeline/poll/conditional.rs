@@ -1,10 +1,10 @@
 //! Asking only whether a page changed: what a source gave with its pages to recognise them by, request by request.
 //!
 //! Owns which answer stands for "not modified". Only pages are known here: tokens and what else is asked on the way
-//! are stored nowhere.
+//! are stored nowhere. Nor are pages whose headers say what their body does not.
 //!
 //! Always holds: an entry names the raw object whose body goes with it; an answer that was confirmed is stored anew, so
-//! that no run's raw objects hang on another run's; whoever can't find that body asks as if nothing were known.
+//! that no run's raw objects hang on another run's; whoever can't find that body, whole, asks as if nothing were known.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,20 +17,24 @@ use super::lanes::Lanes;
 use crate::domain::{Raw, RawKey, RunId, StreamName};
 use crate::pipeline::error::StageError;
 use crate::pipeline::ledger;
-use crate::ports::connector::answers_of;
+use crate::ports::connector::{Answered, answers_of};
 use crate::ports::upstream::{HeaderValue, Request, Response};
 use crate::ports::{BlobError, Fault, ItemKey, Precondition};
 
-/// Pages that are remembered of a stream; those after them are asked for as ever.
+/// Pages that are remembered of a stream; others are asked for as ever.
 const MOST: usize = 500;
+/// Longest mark that is remembered: all of a stream have to fit into one item.
+const LONGEST: usize = 200;
 /// A time of change is believed once it is so old that the page can't change twice within its second.
 const SETTLED: Duration = Duration::from_secs(60);
 /// Says of an answer, until it is stored, which request it answers.
 const ASKED: &str = "teal-asked";
 /// Says of a stored answer in which raw object its body came.
 const CONFIRMED: &str = "teal-not-modified";
-/// Stored headers that said something about their moment only.
-const OF_THE_MOMENT: [&str; 4] = ["ratelimit", "x-ratelimit", "x-rate-limit", "retry-after"];
+/// Stored headers that said something about their moment only, by how they begin.
+const OF_THE_MOMENT: [&str; 5] = ["date", "ratelimit", "x-ratelimit", "x-rate-limit", "retry-after"];
+/// What an answer without a body says of its body.
+const OF_THE_BODY: [&str; 3] = ["content-length", "content-type", "content-encoding"];
 
 /// What is known of a stream's pages.
 #[derive(Default)]
@@ -44,10 +48,7 @@ pub(super) struct Conditional {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    modified: Option<String>,
+    mark: Mark,
     raw: RawKey,
     /// Which of the raw object's answers.
     part: usize,
@@ -55,33 +56,58 @@ struct Known {
     run: RunId,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mark {
+    Etag(String),
+    Modified(String),
+}
+
 impl Conditional {
     /// Remembers the answers of a page that is being stored, and takes off what was noted for that.
-    pub fn store<'a>(&mut self, raw: &RawKey, answers: impl Iterator<Item = &'a mut Vec<(String, String)>>) {
-        for (part, headers) in answers.enumerate() {
+    pub fn store(&mut self, raw: &RawKey, answers: &mut [Answered]) {
+        for (part, answer) in answers.iter_mut().enumerate() {
+            let headers = &mut answer.response.headers;
             let Some(at) = headers.iter().position(|(name, _)| name == ASKED) else { continue };
-            let (_, request) = headers.swap_remove(at);
-            let Some(run) = self.run.clone() else { continue };
-            let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-            let (etag, date) = (header("etag"), header("date"));
-            let modified = header("last-modified").filter(|modified| is_settled(modified, date.as_deref()));
-            if etag.is_some() || modified.is_some() {
-                self.known.insert(request, Known { etag, modified, raw: raw.clone(), part, run });
+            let (_, request) = headers.remove(at);
+            let mark = Mark::of(&answer.response).filter(|_| answer.by_body);
+            let (Some(mark), Some(run)) = (mark, &self.run) else { continue };
+            if self.known.len() < MOST || self.known.contains_key(&request) {
+                self.known.insert(request, Known { mark, raw: raw.clone(), part, run: run.clone() });
                 self.is_changed = true;
             }
         }
     }
 
-    /// What was asked for neither now nor the last time is forgotten.
-    fn forget(&mut self) {
-        let Some(this) = &self.run else { return };
-        let before = self.known.values().map(|known| &known.run).filter(|run| *run != this).max().cloned();
-        self.known.retain(|_, known| known.run == *this || Some(&known.run) == before.as_ref());
-        let mut runs: Vec<(RunId, String)> =
-            self.known.iter().map(|(request, known)| (known.run.clone(), request.clone())).collect();
-        runs.sort();
-        for (_, request) in runs.iter().take(self.known.len().saturating_sub(MOST)) {
-            self.known.remove(request);
+    /// The stream was read to its end: what was not asked for is not there any more, or not asked for so.
+    pub fn ended(&mut self) {
+        let (run, before) = (self.run.as_ref(), self.known.len());
+        self.known.retain(|_, known| Some(&known.run) == run);
+        self.is_changed |= self.known.len() != before;
+    }
+}
+
+impl Mark {
+    fn of(answer: &Response) -> Option<Self> {
+        let short = |name: &str| answer.header(name).filter(|value| value.len() <= LONGEST).map(str::to_owned);
+        let modified = || short("last-modified").filter(|modified| is_settled(modified, answer.header("date")));
+        short("etag").map(Self::Etag).or_else(|| modified().map(Self::Modified))
+    }
+
+    fn condition(&self) -> (String, HeaderValue) {
+        let (name, value) = match self {
+            Self::Etag(etag) => ("if-none-match", etag),
+            Self::Modified(time) => ("if-modified-since", time),
+        };
+        (name.to_owned(), HeaderValue::Plain(value.clone()))
+    }
+
+    /// Whether a "not modified" is about what has this mark.
+    fn is_meant_by(&self, answer: &Response) -> bool {
+        let text = |etag: &str| etag.trim_start_matches("W/").to_owned();
+        match (self, answer.header("etag")) {
+            (Self::Etag(known), Some(etag)) => text(known) == text(etag),
+            _ => true,
         }
     }
 }
@@ -92,12 +118,20 @@ fn is_settled(modified: &str, date: Option<&str>) -> bool {
     date.duration_since(modified).is_ok_and(|age| age >= SETTLED)
 }
 
-/// A request by all that its answer depends on but for its headers: those the source's own mark covers.
+/// A request by all that its answer depends on but for secrets, which change and mean the same.
 fn name_of(request: &Request) -> Option<String> {
-    let conditions = ["if-none-match", "if-modified-since", "range"];
-    let has_own = request.headers.iter().any(|(name, _)| conditions.contains(&name.to_ascii_lowercase().as_str()));
-    let is_plain = request.method == http::Method::GET && request.body.is_empty() && !has_own;
-    is_plain.then(|| format!("{:x}", Sha256::digest(&request.url))[..24].to_owned())
+    let mut text = request.url.clone();
+    for (name, value) in &request.headers {
+        let name = name.to_ascii_lowercase();
+        if ["if-none-match", "if-modified-since", "range"].contains(&name.as_str()) {
+            return None;
+        }
+        if let HeaderValue::Plain(value) = value {
+            text.extend(["\n", &name, ": ", value]);
+        }
+    }
+    let is_plain = request.method == http::Method::GET && request.body.is_empty();
+    is_plain.then(|| format!("{:x}", Sha256::digest(&text))[..24].to_owned())
 }
 
 impl Poll {
@@ -111,11 +145,13 @@ impl Poll {
         Ok(Conditional { key: Some(key), run: Some(run.id.clone()), known, is_changed: false })
     }
 
-    /// Keeps what is known for the next time. Of two that do, either is right: each entry is.
-    pub(super) async fn remember(&self, mut pages: Conditional) -> Result<(), StageError> {
-        let Some(key) = pages.key.take().filter(|_| pages.is_changed) else { return Ok(()) };
-        pages.forget();
-        Ok(self.ledger.transact(vec![ledger::put(key, &pages.known, Precondition::None)]).await?)
+    /// Keeps what is known for the next time. Of two that do, either is right: each entry is. Where it fails, the next
+    /// run asks for whole pages.
+    pub(super) async fn remember(&self, pages: Conditional) {
+        let Some(key) = pages.key.filter(|_| pages.is_changed) else { return };
+        if let Err(error) = self.ledger.transact(vec![ledger::put(key, &pages.known, Precondition::None)]).await {
+            tracing::warn!(%error, "what pages are known by could not be kept");
+        }
     }
 
     /// Sends a request; of a page that is known, asks whether it changed.
@@ -130,12 +166,7 @@ impl Poll {
         };
         if let Some(known) = pages.known.get(&name) {
             let mut asked = request.clone();
-            let conditions = [("if-none-match", &known.etag), ("if-modified-since", &known.modified)];
-            asked.headers.extend(
-                conditions
-                    .into_iter()
-                    .filter_map(|(condition, value)| Some((condition.to_owned(), HeaderValue::Plain(value.clone()?)))),
-            );
+            asked.headers.push(known.mark.condition());
             let answer = self.send(lanes.at, lanes.source, asked).await?;
             match answer {
                 Ok(answer) if answer.status == 304 => {
@@ -143,6 +174,7 @@ impl Poll {
                         return Ok(Ok(noted(page, name)));
                     }
                     pages.known.remove(&name);
+                    pages.is_changed = true;
                 }
                 answer => return Ok(answer.map(|answer| noted(answer, name))),
             }
@@ -150,19 +182,25 @@ impl Poll {
         Ok(self.send(lanes.at, lanes.source, request).await?.map(|answer| noted(answer, name)))
     }
 
-    /// The answer that a "not modified" stands for, with the headers that are new.
-    async fn confirmed(&self, known: &Known, answer: Response) -> Result<Option<Response>, StageError> {
+    /// The answer that a "not modified" stands for, with the headers that are new; `None` where it can't be had.
+    async fn confirmed(&self, known: &Known, mut answer: Response) -> Result<Option<Response>, StageError> {
+        if !known.mark.is_meant_by(&answer) {
+            return Ok(None);
+        }
         let bytes = match self.raws.get(&known.raw.0).await {
             Err(BlobError::Missing(_)) => return Ok(None),
             bytes => bytes?,
         };
-        let raw = Raw::decode(&bytes)?;
-        let Some(mut page) = answers_of(&raw).into_iter().nth(known.part) else { return Ok(None) };
+        let raw = Raw::decode(&bytes).ok().filter(|raw| format!("{:x}", Sha256::digest(&raw.body)) == raw.head.sha256);
+        let Some(mut page) = raw.and_then(|raw| answers_of(&raw).into_iter().nth(known.part)) else {
+            return Ok(None);
+        };
+        answer.headers.retain(|(name, _)| !OF_THE_BODY.contains(&name.as_str()));
         page.headers.retain(|(name, _)| {
             let is_newer = answer.headers.iter().any(|(new, _)| new == name);
             !is_newer && name != CONFIRMED && !OF_THE_MOMENT.iter().any(|prefix| name.starts_with(prefix))
         });
-        page.headers.extend(answer.headers.into_iter().filter(|(name, _)| name != "content-length"));
+        page.headers.append(&mut answer.headers);
         page.headers.push((CONFIRMED.to_owned(), known.raw.0.clone()));
         Ok(Some(page))
     }
@@ -177,14 +215,24 @@ fn noted(mut answer: Response, request: String) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
 
-    fn headers(all: &[(&str, &str)]) -> Vec<(String, String)> {
-        all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    use super::*;
+    use crate::domain::Millis;
+
+    fn answered(all: &[(&str, &str)]) -> Answered {
+        let headers = all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let response = Response { status: 200, headers, body: Bytes::new() };
+        Answered { method: "GET".into(), url: String::new(), asked: Millis(0), response, by_body: true }
     }
 
-    fn reading(run: &str) -> Conditional {
-        Conditional { key: None, run: Some(RunId::new(run)), ..Conditional::default() }
+    fn reading(run: &str, known: BTreeMap<String, Known>) -> Conditional {
+        Conditional { key: None, run: Some(RunId::new(run)), known, is_changed: false }
+    }
+
+    fn stored(pages: &mut Conditional, mut answer: Answered) -> Answered {
+        pages.store(&RawKey("raw/1".into()), std::slice::from_mut(&mut answer));
+        answer
     }
 
     #[test]
@@ -196,29 +244,56 @@ mod tests {
             ("Tue, 01 Jan 2030 00:03:00 GMT", false),
             ("yesterday", false),
         ] {
-            let mut pages = reading("1");
-            let mut answer = headers(&[(ASKED, "r"), ("last-modified", modified), ("date", date)]);
-            pages.store(&RawKey("raw/1".into()), std::iter::once(&mut answer));
+            let mut pages = reading("1", BTreeMap::new());
+            let answer = stored(&mut pages, answered(&[(ASKED, "r"), ("last-modified", modified), ("date", date)]));
             assert_eq!(pages.known.contains_key("r"), is_known, "{modified}");
-            assert!(answer.iter().all(|(name, _)| name != ASKED), "it is not stored");
+            assert_eq!(answer.response.header(ASKED), None, "it is not stored");
         }
     }
 
     #[test]
-    fn what_two_runs_did_not_ask_for_is_forgotten_and_there_is_a_bound() {
-        let mut pages = Conditional::default();
-        for run in ["1", "2", "3"] {
-            pages = Conditional { known: pages.known, ..reading(run) };
-            let mut answer = headers(&[(ASKED, run), ("etag", "x")]);
-            pages.store(&RawKey("raw/1".into()), std::iter::once(&mut answer));
-            pages.forget();
-        }
-        assert_eq!(pages.known.keys().collect::<Vec<_>>(), ["2", "3"]);
+    fn a_page_is_known_only_by_a_short_mark_that_covers_all_of_it() {
+        let mut pages = reading("1", BTreeMap::new());
+        stored(&mut pages, answered(&[(ASKED, "long"), ("etag", &"x".repeat(LONGEST + 1))]));
+        stored(&mut pages, Answered { by_body: false, ..answered(&[(ASKED, "by headers"), ("etag", "x")]) });
+        stored(&mut pages, answered(&[("etag", "not asked for so")]));
+        assert!(pages.known.is_empty() && !pages.is_changed);
+    }
+
+    #[test]
+    fn what_a_whole_run_did_not_ask_for_is_forgotten_and_there_is_a_bound() {
+        let mut pages = reading("1", BTreeMap::new());
+        stored(&mut pages, answered(&[(ASKED, "a"), ("etag", "x")]));
+        pages = reading("2", pages.known);
+        stored(&mut pages, answered(&[(ASKED, "b"), ("etag", "x")]));
+        assert_eq!(pages.known.len(), 2, "the run may come to it yet");
+        pages.ended();
+        assert_eq!(pages.known.keys().collect::<Vec<_>>(), ["b"]);
         for nth in 0..MOST + 9 {
-            let mut answer = headers(&[(ASKED, &format!("page {nth}")), ("etag", "x")]);
-            pages.store(&RawKey("raw/1".into()), std::iter::once(&mut answer));
+            stored(&mut pages, answered(&[(ASKED, &format!("page {nth}")), ("etag", "x")]));
         }
-        pages.forget();
-        assert_eq!(pages.known.len(), MOST);
+        stored(&mut pages, answered(&[(ASKED, "b"), ("etag", "y")]));
+        assert_eq!((pages.known.len(), &pages.known["b"].mark), (MOST, &Mark::Etag("y".into())));
+    }
+
+    #[test]
+    fn requests_are_told_apart_by_what_their_answer_depends_on() {
+        let request = |url: &str, headers: &[(&str, HeaderValue)]| Request {
+            method: http::Method::GET,
+            url: url.into(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            body: Bytes::new(),
+            timeout: Duration::ZERO,
+            max_body: 0,
+        };
+        let plain = |value: &str| HeaderValue::Plain(value.into());
+        let secret = |value: &str| HeaderValue::Secret(crate::domain::Secret::new(value));
+        let a = name_of(&request("https://a/x", &[("X-Tenant", plain("1")), ("authorization", secret("s"))]));
+        let same = name_of(&request("https://a/x", &[("x-tenant", plain("1")), ("authorization", secret("t"))]));
+        assert!(a.is_some() && a == same);
+        assert_ne!(a, name_of(&request("https://a/x", &[("x-tenant", plain("2"))])));
+        assert_ne!(a, name_of(&request("https://a/y", &[("x-tenant", plain("1"))])));
+        assert_eq!(name_of(&request("https://a/x", &[("If-None-Match", plain("*"))])), None, "it has its own");
+        assert_eq!(name_of(&Request { method: http::Method::POST, ..request("https://a/x", &[]) }), None);
     }
 }

@@ -207,7 +207,8 @@ impl Poll {
                     tracing::warn!(%source, path = next.made.path, why, "an errand will be tried again");
                 }
                 Went::Refused(why) => {
-                    let reject = errand::reject(source, &went_as.cause, &went_as.config, why.clone(), now);
+                    let reject =
+                        errand::reject(source, &went_as.cause, &went_as.config, went_as.rule, why.clone(), now);
                     writes.extend(ledger::keep(&[reject]));
                     writes.push(Write::Delete { key: key.clone(), when: Precondition::Matches(seen.revision) });
                 }

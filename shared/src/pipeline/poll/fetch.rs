@@ -56,9 +56,12 @@ impl Poll {
         progress: StreamProgress,
     ) -> Result<Option<Halt>, StageError> {
         let mut pages = self.conditional(lanes, stream).await?;
-        let halt = self.read_on(lanes, session, &mut pages, stream, progress).await?;
-        self.remember(pages).await?;
-        Ok(halt)
+        let halt = self.read_on(lanes, session, &mut pages, stream, progress).await;
+        if matches!(halt, Ok(None)) {
+            pages.ended();
+        }
+        self.remember(pages).await;
+        halt
     }
 
     async fn read_on(
@@ -278,7 +281,7 @@ impl Poll {
         let slot = progress.slots;
         let asked = answers.iter().map(|answer| answer.asked).min().unwrap_or(run.started);
         let key = RawKey::page(&at.source, &run.id, stream, slot, self.entropy.next());
-        pages.store(&key, answers.iter_mut().map(|answer| &mut answer.response.headers));
+        pages.store(&key, &mut answers);
         let Some(Answered { method, url, response, .. }) = answers.pop() else {
             return Err(StageError::Impossible(format!("stream '{stream}': the connector gave a page of no answer")));
         };

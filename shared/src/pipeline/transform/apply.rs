@@ -7,7 +7,7 @@
 //! mapping rejects is kept before anything is merged: who is cut off in between may come back to other mappings, and
 //! readers to this one (P10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -34,8 +34,8 @@ use crate::ports::entities::Writer;
 use crate::ports::ledger::MAX_WRITES;
 use crate::ports::{EntityWriter, Ledger};
 
-/// Rejects that are kept in full for one raw object; beyond that they are only counted.
-const REJECTS_KEPT: usize = 200;
+/// Rejects that are kept in full for one raw object of one entity; beyond that they are only counted.
+pub(super) const REJECTS_KEPT: usize = 200;
 
 /// What is to be applied, and where to.
 #[derive(Clone, Copy)]
@@ -62,6 +62,8 @@ struct Reading {
     records: Vec<Item>,
     /// Why nothing could be read.
     unreadable: Option<RejectReason>,
+    /// Records that can't be read and are among the rejects already: they are no entity's in particular.
+    told: BTreeSet<usize>,
 }
 
 struct Item {
@@ -111,12 +113,14 @@ pub async fn apply(
     let mut fates: BTreeMap<usize, Fate> = BTreeMap::new();
     let mut merges = Vec::new();
     for generation in job.generations {
-        let reading = &readings[&generation.config];
-        let Some(entity) = reading.loaded.system.entity(&generation.id.entity) else { continue };
+        let Some(reading) = readings.get_mut(&generation.config) else { continue };
+        let loaded = reading.loaded.clone();
+        let Some(entity) = loaded.system.entity(&generation.id.entity) else { continue };
+        let name = entity.name.clone();
         let mut changes = changes_of(&job, entity, reading, &mut applied, &mut fates);
         if generation.confirmed.is_some() {
             // What began with an older listing would take them in.
-            let rows = applied.counts.entities.entry(entity.name.clone()).or_default();
+            let rows = applied.counts.entities.entry(name.clone()).or_default();
             changes.retain(|change| {
                 let older = rows_before(generation.floor, change);
                 rows.superseded += older.unwrap_or(0);
@@ -128,21 +132,21 @@ pub async fn apply(
             merges.push(
                 async move {
                     let merged = entities.merge(&generation.id, writer, slot, &changes).await?;
-                    Ok::<_, StageError>((entity.name.clone(), merged))
+                    Ok::<_, StageError>((name, merged))
                 }
                 .boxed(),
             );
         }
     }
-    if let Some(reading) = readings.values().next_back() {
+    for reading in readings.values() {
         applied.counts.records = record_counts(reading, &fates);
         if let Some(reason) = &reading.unreadable {
             applied.rejects.push(reject(&job, reading, (&stream_of(job.raw), None), None, 0, reason.clone()));
             applied.unreadable = Some(reason.message.clone());
         }
     }
-    let late = mutants::on(Mutant::RejectsLate);
-    if !late {
+    let after_rows = mutants::on(Mutant::RejectsLate);
+    if !after_rows {
         keep(ledger, &applied.rejects).await?;
     }
     for (name, merged) in try_join_all(merges).await? {
@@ -155,7 +159,7 @@ pub async fn apply(
         rows.deleted += merged.deleted;
         rows.late += merged.late;
     }
-    if late {
+    if after_rows {
         keep(ledger, &applied.rejects).await?;
     }
     Ok(applied)
@@ -182,7 +186,7 @@ fn rows_before(floor: Millis, change: &RecordChange) -> Option<u64> {
 fn changes_of(
     job: &Job<'_>,
     entity: &Entity,
-    reading: &Reading,
+    reading: &mut Reading,
     applied: &mut Applied,
     fates: &mut BTreeMap<usize, Fate>,
 ) -> Vec<RecordChange> {
@@ -230,7 +234,7 @@ fn changes_of(
                 }
             }
             What::Unreadable(reason) => {
-                if !fate.rejected {
+                if reading.told.insert(index) {
                     rejects.push((index, None, reason.clone()));
                 }
                 fate.rejected = true;
@@ -248,11 +252,9 @@ fn changes_of(
             }
         }
     }
-    for (index, key, reason) in rejects {
-        if applied.rejects.len() < REJECTS_KEPT {
-            applied.rejects.push(reject(job, reading, (&entity.stream, Some(entity)), key, index, reason));
-        }
-    }
+    let kept = rejects.into_iter().take(REJECTS_KEPT);
+    let of_entity = (&entity.stream, Some(entity));
+    applied.rejects.extend(kept.map(|(index, key, reason)| reject(job, reading, of_entity, key, index, reason)));
     changes
 }
 
@@ -305,10 +307,10 @@ fn read(loaded: Arc<Loaded>, raw: &Raw) -> Result<Reading, StageError> {
         RawFrom::Rows { stream } => Ok(read_rows(raw, stream)),
     };
     Ok(match read {
-        Ok(records) => Reading { loaded, records, unreadable: None },
+        Ok(records) => Reading { loaded, records, unreadable: None, told: BTreeSet::new() },
         Err(error) => {
             let reason = Code::RawUnreadable.reason(None, error.to_string());
-            Reading { loaded, records: Vec::new(), unreadable: Some(reason) }
+            Reading { loaded, records: Vec::new(), unreadable: Some(reason), told: BTreeSet::new() }
         }
     })
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::Transform;
-use super::apply::{Applied, Job, apply};
+use super::apply::{Applied, Job, REJECTS_KEPT, apply};
 use crate::domain::{
     ConfigHash, EntityName, Generation, GenerationId, Raw, RawKey, Reject, RunId, SourceId, VersionState,
 };
 use crate::mutants::{self, Mutant};
 use crate::pipeline::confirm::WriteDown;
 use crate::pipeline::error::StageError;
+use crate::pipeline::normalize::Code;
 use crate::pipeline::{changelog, ledger};
 use crate::ports::entities::Writer;
 use crate::ports::ledger::Item;
@@ -100,8 +101,9 @@ impl Transform {
     /// another call may be doing the same, and either may die.
     pub(super) async fn replay(&self, source: &SourceId, key: &RawKey) -> Result<(), StageError> {
         let raw = match self.raw(key).await {
-            // It was let go meanwhile, and its rejects before it: there is nothing to mend.
-            Err(StageError::Blob(BlobError::Missing(_))) if self.rejects_of(key).await?.is_empty() => return Ok(()),
+            // It was let go meanwhile, and its rejects before it, but for those that somebody slow wrote after: there is
+            // nothing to mend.
+            Err(StageError::Blob(BlobError::Missing(_))) => return self.forget(self.rejects_of(key).await?).await,
             raw => raw?,
         };
         let mut generations = self.systems.generations_now(self.active(source).await?).await?;
@@ -117,6 +119,15 @@ impl Transform {
         let others = self.mappings_but(source, &generations).await?;
         for item in old.into_iter().filter(|item| !still.contains(&item.key)) {
             let reject: Reject = ledger::understand(&item.key, &item.value)?;
+            // What was asked for because of it is not asked for again here.
+            if reject.reason.code == Code::NotFetched.code() {
+                continue;
+            }
+            // Of so many there may be more than were kept.
+            let alike = |kept: &&Reject| kept.config == reject.config && kept.entity == reject.entity;
+            if applied.rejects.iter().filter(alike).count() >= REJECTS_KEPT {
+                continue;
+            }
             // What can't be read at all is nobody's in particular.
             let is_of = |(config, entity): &(ConfigHash, EntityName)| {
                 *config == reject.config && reject.entity.as_ref().is_none_or(|rejected| rejected == entity)
@@ -124,6 +135,13 @@ impl Transform {
             if others.iter().any(is_of) && !mutants::on(Mutant::RejectsOfOthers) {
                 continue;
             }
+            self.forget(vec![item]).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, rejects: Vec<Item>) -> Result<(), StageError> {
+        for item in rejects {
             // Written again since it was read: it is somebody else's now.
             let forget = Write::Delete { key: item.key, when: Precondition::Matches(item.revision) };
             match self.ledger.transact(vec![forget]).await {

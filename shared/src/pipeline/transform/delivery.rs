@@ -108,7 +108,7 @@ impl Transform {
                         }
                         Err(why) => {
                             (entry.fate, entry.rejects) = (Fate::Rejected, entry.rejects + 1);
-                            let reject = errand::reject(at.source, at.key, at.config, why, self.clock.now());
+                            let reject = errand::reject(at.source, at.key, at.config, index, why, self.clock.now());
                             self.ledger.transact(ledger::keep(&[reject])).await?;
                         }
                     }

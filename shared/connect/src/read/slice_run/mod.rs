@@ -40,6 +40,7 @@ pub struct SliceRun {
     partial: Partial,
     /// The cursor of the last record, to spare reading the same again.
     last_cursor: Option<String>,
+    ends_by_headers: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl SliceRun {
             chunks: None,
             partial: Partial::default(),
             last_cursor: None,
+            ends_by_headers: false,
         };
         run.look(None);
         run
@@ -78,6 +80,10 @@ impl SliceRun {
 
     pub fn asks_for_page(&self) -> bool {
         self.sample.is_none()
+    }
+
+    pub fn ends_by_headers(&self) -> bool {
+        self.ends_by_headers
     }
 
     pub fn reads_parts(&self) -> bool {

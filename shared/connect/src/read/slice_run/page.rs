@@ -234,7 +234,14 @@ impl SliceRun {
             token: self.pos.token.as_ref(),
             size: self.pos.sizes.current,
         };
-        match paginator.next(&facts, &scope)? {
+        let next = paginator.next(&facts, &scope)?;
+        // A page with room left would hold what came after it.
+        let has_room = match self.pos.sizes.current.map_or_else(|| paginator.size(&scope), |size| Ok(Some(size)))? {
+            Some(size) => extracted < size,
+            None => extracted == 0,
+        };
+        self.ends_by_headers = next.is_none() && paginator.needs_headers() && !has_room;
+        match next {
             Some(token) => {
                 self.pos.rounds.went(&token, &response.body, extracted == 0)?;
                 self.pos.token = Some(token);
