@@ -148,6 +148,29 @@ async fn faults_that_pass_are_waited_for_and_refusals_are_seen() {
 }
 
 #[tokio::test]
+async fn what_two_rules_of_a_delivery_are_refused_is_there_twice_also_after_a_replay() {
+    let rule = |path: &str| {
+        format!(
+            "        - do: fetch\n          when: .event == \"talent.hint\"\n          stream: talents\n          key: talent\n          wait: 3s\n          request: {{ base: \"https://api.example.com/v1\", path: '\"/{path}\"' }}\n"
+        )
+    };
+    let setup = fetching().edit(LAST_RULE, &format!("{}{}{LAST_RULE}", rule("one"), rule("other")));
+    let (bench, _) = bench(setup).await;
+    bench.also_at(API, |_, _| said(400, &Json::Null));
+    bench.bring("bad", &hint(2)).await;
+    let refused = async || {
+        let filter = RejectFilter { code: Some("TEAL-R015".into()), ..RejectFilter::default() };
+        bench.runner.admin.rejects(&filter, 9).await.unwrap()
+    };
+    let before = refused().await;
+    assert_eq!(before.len(), 3, "{before:?}");
+    bench.runner.admin.replay_rejects(&RejectFilter::default()).await.unwrap();
+    bench.runner.drain().await;
+    assert_eq!(refused().await, before, "a replay asks for nothing again");
+    assert!(bench.world.queue.dead_letters().is_empty());
+}
+
+#[tokio::test]
 async fn a_delivery_chooses_no_host() {
     let (bench, asked) = bench(fetching()).await;
     let evil = json!({ "event": "talent.hint", "talent": "../../@evil.example.com/" });

@@ -1,6 +1,7 @@
 //! A full run makes a complete copy, says what it did, and changes nothing when nothing changed.
 
 use teal::domain::{Mode, Outcome, Version, VersionState};
+use teal::pipeline::admin::RejectFilter;
 use teal::pipeline::switch::MoveTo;
 use teal_pipeline_tests::{Bench, Setup, full};
 use teal_stand_in::Kind;
@@ -91,4 +92,24 @@ async fn a_full_run_may_start_while_another_version_waits_and_overtakes_it() {
     let versions = bench.runner.admin.versions().await.unwrap();
     let state = |n: u32| versions.iter().find(|v| v.manifest.version == Version(n)).unwrap().manifest.state;
     assert_eq!((state(1), state(2), state(3)), (VersionState::Previous, VersionState::Dropped, VersionState::Active));
+}
+
+#[tokio::test]
+async fn what_one_entity_rejects_takes_no_room_from_another() {
+    let all_bad = |field: &str| format!("type: integer, required: true }} # was a text: {field}");
+    let setup = Setup { talents: 230, page: 230, ..Setup::default() }
+        .edit(
+            "path: profile.firstName, type: string, max_length: 100 }",
+            &format!("path: profile.firstName, {}", all_bad("name")),
+        )
+        .edit(
+            "path: measurements.eyes, type: string, max_length: 50 }",
+            &format!("path: measurements.eyes, {}", all_bad("eyes")),
+        );
+    let bench = Bench::new(setup).await;
+    let run = bench.sync(Mode::Full).await;
+    let filter = RejectFilter { run: Some(run.id.to_string()), ..RejectFilter::default() };
+    let rejects = bench.runner.admin.rejects(&filter, usize::MAX).await.unwrap();
+    let of = |entity: &str| rejects.iter().filter(|(_, reject)| reject.entity == Some(entity.into())).count();
+    assert_eq!((of("talents"), of("talents_measurements")), (200, 200));
 }
