@@ -206,11 +206,12 @@ impl Audit<'_> {
         let entity = generation.id.entity.as_str();
         let mut model = Model::default();
         parts.sure.iter().for_each(|part| model.take(&part.key, &part.bytes, entity, mapping, generation.floor.0));
-        for raw in &model.rejects {
+        for (raw, records) in &model.rejects {
             let prefix = ledger::rejects_of(raw, Some(&generation.id.entity), &generation.config);
             let listed = ledger::read_all::<Reject>(self.stores.ledger, ledger::REJECT, &prefix).await?;
-            self.expect(!listed.is_empty(), Promise::P10, || {
-                format!("{raw} holds a row of {} that can't be mapped, and no reject says so", generation.id)
+            self.expect(listed.len() >= records.len(), Promise::P10, || {
+                let (all, some) = (records.len(), listed.len());
+                format!("{raw} holds {all} rows of {} that can't be mapped, and {some} rejects say so", generation.id)
             })?;
         }
         self.seen.rejects += model.rejects.len();

@@ -63,8 +63,8 @@ pub struct Model {
     /// By record: the newest deletes, with and without the provider's word.
     deleted: BTreeMap<i64, (Option<i64>, i64)>,
     deleted_at: BTreeMap<i64, i64>,
-    /// Raw objects that hold a row which can't be mapped.
-    pub rejects: BTreeSet<String>,
+    /// Raw objects that hold rows which can't be mapped, and the records of those.
+    pub rejects: BTreeMap<String, BTreeSet<i64>>,
 }
 
 impl Model {
@@ -140,7 +140,7 @@ impl Model {
             }
         }
         if !whole {
-            self.rejects.insert(key.to_owned());
+            self.rejects.entry(key.to_owned()).or_default().insert(owner);
         }
         if stated < floor {
             return;

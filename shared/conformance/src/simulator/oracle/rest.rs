@@ -189,14 +189,15 @@ impl Oracle {
 
     /// P10: a row that could not be made is listed, with its raw object, for as long as that is kept.
     fn rejects_are_listed(&self, generation: &Generation, model: &Model) {
-        for raw in &model.rejects {
+        for (raw, records) in &model.rejects {
             let kept = at_once(teal::ports::BlobReader::get(self.blobs.as_ref(), raw)).is_ok();
             let listed = self.items::<Reject>(
                 ledger::REJECT,
                 &ledger::rejects_of(raw, Some(&generation.id.entity), &generation.config),
             );
-            self.expect(!listed.is_empty() || !kept, Promise::P10, || {
-                format!("{raw} holds a row of {} that can't be mapped, and no reject says so", generation.id)
+            self.expect(listed.len() >= records.len() || !kept, Promise::P10, || {
+                let (all, some) = (records.len(), listed.len());
+                format!("{raw} holds {all} rows of {} that can't be mapped, and {some} rejects say so", generation.id)
             });
         }
     }
