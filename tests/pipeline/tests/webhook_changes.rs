@@ -1,5 +1,7 @@
 //! Deliveries change what readers see at once, and what can't be applied is rejected where people see it.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use teal::domain::Mode;
 use teal::pipeline::admin::RejectFilter;
@@ -53,6 +55,23 @@ async fn a_delivery_that_states_no_time_is_rejected_where_people_see_it() {
     assert_eq!(rejects.len(), 1, "{rejects:?}");
     assert_eq!(rejects[0].1.reason.code, "TEAL-R013");
     assert!(rejects[0].1.reason.message.contains("stated"));
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_is_rejected_under_each_mapping_that_readers_see() {
+    let bench = Bench::new(Setup::tiny()).await;
+    bench.synced().await;
+    let more =
+        "  everybody:\n    from: blue.talents\n    key: id\n    fields: { id: { type: integer, required: true } }\n";
+    let more = bench.setup.clone().edit("\nentities:\n", &format!("\nentities:\n{more}")).bundle();
+    assert!(bench.runner.deploy(&more).await.unwrap().changed);
+    let untimed = json!({ "id": "x1", "event": "talent.updated", "data": bench.blue.record(Kind::Talents, 1) });
+    let delivery = Webhook { id: "x1".into(), body: untimed.to_string().into() };
+    assert_eq!(bench.deliver(&delivery).await.status, 202);
+    bench.runner.drain().await;
+    let rejects = bench.runner.admin.rejects(&RejectFilter::default(), 10).await.unwrap();
+    let mappings: BTreeSet<_> = rejects.iter().map(|(_, reject)| reject.config.clone()).collect();
+    assert_eq!((rejects.len(), mappings.len()), (2, 2), "once for each, however many entities follow it: {rejects:?}");
 }
 
 #[tokio::test]
