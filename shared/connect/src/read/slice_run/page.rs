@@ -235,12 +235,11 @@ impl SliceRun {
             size: self.pos.sizes.current,
         };
         let next = paginator.next(&facts, &scope)?;
-        // A page with room left would hold what came after it.
-        let has_room = match self.pos.sizes.current.map_or_else(|| paginator.size(&scope), |size| Ok(Some(size)))? {
-            Some(size) => extracted < size,
-            None => extracted == 0,
+        self.ends_by_headers = next.is_none() && paginator.needs_headers() && {
+            let size = self.pos.sizes.current.map_or_else(|| paginator.size(&scope), |size| Ok(Some(size)))?;
+            // A page with room left would hold what came after it.
+            extracted >= size.unwrap_or(1)
         };
-        self.ends_by_headers = next.is_none() && paginator.needs_headers() && !has_room;
         match next {
             Some(token) => {
                 self.pos.rounds.went(&token, &response.body, extracted == 0)?;
